@@ -1,0 +1,1 @@
+//! Certificate paths at a given time [RFC 5280 §6].

@@ -1,0 +1,42 @@
+//! Every Sigstore format and every proof, as pure functions of bytes, trust, limits and time.
+//!
+//! Nothing here reads a clock, a file, the environment or the network; nothing is random or global.
+//! The entry point is [`Verifier::verify`], which alone can make a [`Verified`].
+
+pub mod budget;
+pub mod bundle;
+pub mod certificate;
+pub mod chain;
+pub mod checkpoint;
+pub mod digest;
+pub mod dsse;
+pub mod entry;
+pub mod error;
+pub mod identity;
+pub mod json;
+pub mod key;
+pub mod link;
+pub mod merkle;
+pub mod note;
+pub mod policy;
+pub mod provenance;
+pub mod sct;
+pub mod signing_config;
+pub mod statement;
+pub mod tile;
+pub mod time;
+pub mod timestamp;
+pub mod token;
+pub mod trusted_root;
+pub mod verifier;
+
+pub use budget::Budget;
+pub use bundle::Bundle;
+pub use digest::{Digest, HashAlgorithm, Sha256Digest};
+pub use error::Error;
+pub use identity::WorkloadIdentity;
+pub use key::PublicKey;
+pub use policy::Policy;
+pub use time::UnixTime;
+pub use trusted_root::TrustedRoot;
+pub use verifier::{Artifact, Verified, Verifier};

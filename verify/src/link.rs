@@ -1,0 +1,1 @@
+//! In-toto link predicate v0.3 [in-toto attestation: link].
