@@ -1,1 +1,3 @@
+//! The `cargo-sigstore` binary.
+
 fn main() {}

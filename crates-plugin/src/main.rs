@@ -1,1 +1,3 @@
+//! The `crates-plugin` binary.
+
 fn main() {}

@@ -1,1 +1,3 @@
+//! The `tuf-root` binary.
+
 fn main() {}
