@@ -1,0 +1,1 @@
+//! Three transparency logs on one sequencing engine.
