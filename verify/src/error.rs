@@ -119,6 +119,18 @@ pub enum Error {
     /// A malformed statement.
     #[error("malformed in-toto statement")]
     Statement,
+    /// A statement with another predicate type than the one asked for.
+    #[error("statement has predicate type `{found}`")]
+    PredicateType {
+        /// What it says, cut at 100 characters.
+        found: String,
+    },
+    /// Provenance of a build type that this reader does not know.
+    #[error("provenance has build type `{found}`")]
+    BuildType {
+        /// What it says, cut at 100 characters.
+        found: String,
+    },
     /// A trusted root that does not hold together.
     #[error("trusted root: {reason}")]
     TrustedRoot {
@@ -171,6 +183,8 @@ impl Error {
             Self::CertificateExtension { .. } => "certificate-extension",
             Self::CertificateProfile { .. } => "certificate-profile",
             Self::Statement => "statement",
+            Self::PredicateType { .. } => "predicate-type",
+            Self::BuildType { .. } => "build-type",
             Self::TrustedRoot { .. } => "trusted-root",
             Self::Token => "token",
             Self::TokenKey => "token-key",

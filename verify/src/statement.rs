@@ -23,7 +23,7 @@ pub struct Statement {
     pub predicate: serde_json::Value,
 }
 
-/// A subject of a statement [in-toto attestation framework v1, ResourceDescriptor].
+/// A subject of a statement [in-toto attestation framework v1, `ResourceDescriptor`].
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Subject {
     /// File name; may be empty.
@@ -71,13 +71,14 @@ impl Statement {
     /// Writes a v1 statement, compact.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::json!({
-            "_type": STATEMENT_TYPE,
-            "subject": self.subjects,
-            "predicateType": self.predicate_type,
-            "predicate": self.predicate,
-        })
-        .to_string()
+        let wire = WireOut {
+            statement_type: STATEMENT_TYPE,
+            subject: &self.subjects,
+            predicate_type: &self.predicate_type,
+            predicate: &self.predicate,
+        };
+        // Only a map with keys that are no strings can fail here, and this type has none.
+        serde_json::to_string(&wire).unwrap_or_default()
     }
 }
 
@@ -117,6 +118,17 @@ struct Wire {
     predicate_type: String,
     #[serde(default)]
     predicate: Option<serde_json::Value>,
+}
+
+/// The same, borrowed, in the order it is written.
+#[derive(Serialize)]
+struct WireOut<'a> {
+    #[serde(rename = "_type")]
+    statement_type: &'a str,
+    subject: &'a [Subject],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'a str,
+    predicate: &'a serde_json::Value,
 }
 
 /// v1, and v0.1 which npm still signs on GitLab.
