@@ -1,1 +1,15 @@
-//! cargo-sigstore
+//! The cargo subcommand `cargo sigstore`: sign, attest, publish and verify crates with Sigstore.
+//!
+//! [`main`] is the whole interface; the binary only calls it. One module per command lives in `command`,
+//! what all commands share beside it: arguments, terminal, failures, trust.
+
+mod arguments;
+mod command;
+mod context;
+mod failure;
+mod file;
+mod printer;
+mod start;
+mod trust;
+
+pub use start::main;

@@ -1,3 +1,5 @@
-//! The `cargo-sigstore` binary.
+//! The `cargo-sigstore` binary, run by cargo as `cargo sigstore`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cargo_sigstore::main(std::env::args_os())
+}

@@ -1,0 +1,227 @@
+//! All output: data on stdout, progress and failures on stderr.
+//!
+//! Colour is left out when the stream is no terminal or `NO_COLOR` is set; nothing depends on it.
+
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use crate::{
+    arguments::{Format, GlobalOptions},
+    failure::{Exit, Failure},
+};
+
+/// Writes what a command has to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    format: Format,
+    quiet: bool,
+}
+
+impl Printer {
+    /// A printer as the options ask.
+    pub(crate) const fn new(options: &GlobalOptions) -> Self {
+        Self {
+            format: options.format,
+            quiet: options.quiet,
+        }
+    }
+
+    /// Whether data is asked for as JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        matches!(self.format, Format::Json)
+    }
+
+    /// Writes a line of data.
+    ///
+    /// # Errors
+    /// A failure with code `output` when stdout cannot be written; a reader that has gone away is no failure.
+    #[allow(clippy::unused_self, reason = "all output goes through the printer")]
+    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
+        let mut stdout = anstream::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+                Exit::Unavailable,
+                "output",
+                &OutputError { source: error },
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a JSON document, indented.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(|error| {
+            Failure::new(
+                Exit::Bug,
+                "output",
+                &OutputError {
+                    source: std::io::Error::other(error),
+                },
+            )
+        })?;
+        self.line(text)
+    }
+
+    /// Tells of a step: a verb of at most 12 characters as cargo prints it, then what it is about.
+    pub(crate) fn status(&self, verb: &str, message: impl Display) {
+        if !self.quiet {
+            to_stderr(&format_args!("{} {message}", format!("{verb:>12}").green().bold()));
+        }
+    }
+
+    /// Warns.
+    #[allow(clippy::unused_self, reason = "all output goes through the printer")]
+    pub(crate) fn warn(&self, message: impl Display) {
+        to_stderr(&format_args!("{}{} {message}", "warning".yellow().bold(), ":".bold()));
+    }
+
+    /// Tells of something worth knowing.
+    pub(crate) fn note(&self, message: impl Display) {
+        if !self.quiet {
+            to_stderr(&format_args!("{}{} {message}", "note".cyan().bold(), ":".bold()));
+        }
+    }
+
+    /// Shows a failure: sentence and code, causes, facts, one hint. With `--format json` one JSON object on one line.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if self.is_json() {
+            to_stderr(&serde_json::json!({ "error": failure.to_json() }));
+        } else {
+            to_stderr(&Shown(failure).to_string().trim_end());
+        }
+    }
+
+    /// A progress bar of `length` steps; invisible unless stderr is a terminal.
+    pub(crate) fn progress(&self, length: u64, verb: &str) -> ProgressBar {
+        let visible = std::io::stderr().is_terminal() && !self.quiet && !self.is_json();
+        let target = if visible {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), target).with_prefix(format!("{verb:>12}"));
+        if let Ok(style) = ProgressStyle::with_template("{prefix:.cyan.bold} [{bar:28}] {pos}/{len} {wide_msg}") {
+            bar.set_style(style);
+        }
+        if visible {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        bar
+    }
+}
+
+/// Lines up rows in columns two spaces apart; the last column is left ragged.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|title| title.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let titles: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
+    let lines: Vec<String> = std::iter::once(&titles)
+        .chain(rows)
+        .map(|row| {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// Text from outside with control characters made visible, so that it cannot move the cursor or fake a line.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let hidden = character.is_control()
+                || matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let (plain, escaped) = if hidden {
+                (None, Some(character.escape_default()))
+            } else {
+                (Some(character), None)
+            };
+            plain.into_iter().chain(escaped.into_iter().flatten())
+        })
+        .collect()
+}
+
+/// A failure in the human format.
+struct Shown<'a>(&'a Failure);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(failure) = self;
+        let label = format!("error[{}]", failure.code());
+        writeln!(f, "{}{} {}", label.red().bold(), ":".bold(), failure.message())?;
+        for cause in failure.causes() {
+            writeln!(f, "  caused by: {}", cause.replace('\n', "\n    "))?;
+        }
+        for (name, value) in failure.facts() {
+            writeln!(f, "  {name}: {}", value.replace('\n', "\n    "))?;
+        }
+        if let Some(hint) = failure.hint_text() {
+            writeln!(f, "{} {}", "hint:".cyan().bold(), hint.replace('\n', "\n      "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Stdout cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the output")]
+struct OutputError {
+    source: std::io::Error,
+}
+
+/// A line on stderr. When even that fails there is nobody left to tell.
+fn to_stderr(text: &dyn Display) {
+    let mut stderr = anstream::stderr().lock();
+    let nobody_left = writeln!(stderr, "{text}");
+    drop(nobody_left);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_lines_up() {
+        let rows = [
+            vec!["serde".to_owned(), "1".to_owned()],
+            vec!["a".to_owned(), "22".to_owned()],
+        ];
+        assert_eq!(table(&["crate", "v"], &rows), "crate  v\nserde  1\na      22");
+    }
+
+    #[test]
+    fn control_characters_are_made_visible() {
+        assert_eq!(visible("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
+        assert_eq!(visible("é – ok"), "é – ok");
+    }
+
+    #[test]
+    fn a_failure_shows_all_its_parts() {
+        let failure = Failure::from(verify::Error::Signature)
+            .while_doing("`a.crate` refused")
+            .fact("expected", "x")
+            .hint("try y");
+        let text = anstream::adapter::strip_str(&Shown(&failure).to_string()).to_string();
+        let expected =
+            "error[signature]: `a.crate` refused\n  caused by: signature does not verify\n  expected: x\nhint: try y\n";
+        assert_eq!(text, expected);
+    }
+}
