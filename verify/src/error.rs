@@ -119,6 +119,9 @@ pub enum Error {
     /// A malformed statement.
     #[error("malformed in-toto statement")]
     Statement,
+    /// A bundle signed by a key where an identity is needed.
+    #[error("the bundle was signed by a key, not by an identity")]
+    NoIdentity,
     /// A statement with another predicate type than the one asked for.
     #[error("statement has predicate type `{found}`")]
     PredicateType {
@@ -183,6 +186,7 @@ impl Error {
             Self::CertificateExtension { .. } => "certificate-extension",
             Self::CertificateProfile { .. } => "certificate-profile",
             Self::Statement => "statement",
+            Self::NoIdentity => "no-identity",
             Self::PredicateType { .. } => "predicate-type",
             Self::BuildType { .. } => "build-type",
             Self::TrustedRoot { .. } => "trusted-root",

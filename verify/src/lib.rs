@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file, the environment or the network; nothing is random or global.
 //! The entry point is [`Verifier::verify`], which alone can make a [`Verified`].
 
+pub mod agreement;
 pub mod budget;
 pub mod bundle;
 pub mod certificate;
