@@ -1,6 +1,11 @@
 //! Sigstore bundles [sigstore protobuf-specs, bundle v0.1 to v0.3], as ProtoJSON.
+//!
+//! Reading refuses every contradiction that can be seen without trust: unknown or repeated members, both kinds of content
+//! or of verification material, a doubled certificate, log entry or timestamp, material that the version does not have.
 
-use crate::{Budget, Digest, Error, UnixTime, dsse::Envelope, merkle::NodeHash};
+use crate::{Budget, Digest, Error, UnixTime, dsse::Envelope, json, merkle::NodeHash};
+
+mod wire;
 
 /// The media type's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,23 +94,112 @@ pub struct InclusionProof {
     pub checkpoint: String,
 }
 
+impl BundleVersion {
+    /// The media type written for this version.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::V0_1 => "application/vnd.dev.sigstore.bundle+json;version=0.1",
+            Self::V0_2 => "application/vnd.dev.sigstore.bundle+json;version=0.2",
+            Self::V0_3 => "application/vnd.dev.sigstore.bundle.v0.3+json",
+        }
+    }
+
+    /// The version of a media type; v0.3 has two spellings.
+    #[must_use]
+    pub fn from_media_type(text: &str) -> Option<Self> {
+        match text {
+            "application/vnd.dev.sigstore.bundle+json;version=0.3" => Some(Self::V0_3),
+            _ => [Self::V0_1, Self::V0_2, Self::V0_3]
+                .into_iter()
+                .find(|version| version.media_type() == text),
+        }
+    }
+}
+
 impl Bundle {
     /// Reads a bundle; unknown members, both content kinds, a wrong count for the version are refused.
     ///
     /// # Errors
-    /// [`Error::MediaType`], [`Error::Json`], [`Error::TooLarge`], [`Error::TooMany`] and the member's own.
-    pub fn from_json(_bytes: &[u8], _budget: &Budget) -> Result<Self, Error> {
-        todo!()
+    /// [`Error::MediaType`], [`Error::Json`], [`Error::Field`], [`Error::TooLarge`], [`Error::TooMany`],
+    /// [`Error::Repeated`] and [`Error::BundleVersion`].
+    pub fn from_json(bytes: &[u8], budget: &Budget) -> Result<Self, Error> {
+        let wire: wire::Bundle = json::parse_as(bytes, wire::WHAT, budget.bundle_bytes, budget.json_depth)?;
+        let bundle = wire.into_bundle(budget)?;
+        bundle.check_repetition()?;
+        bundle.check_version()?;
+        Ok(bundle)
     }
+
     /// Writes the bundle as ProtoJSON on one line, every integer a string, with all fields of a log entry present.
     #[must_use]
     pub fn to_json(&self) -> String {
-        todo!()
+        wire::bundle_to_value(self).to_string()
     }
+
     /// The raw signature bytes: what a timestamp covers. The first signature of an envelope.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
-        todo!()
+        match &self.content {
+            Content::Message { signature, .. } => signature,
+            Content::Dsse(envelope) => envelope
+                .signatures
+                .first()
+                .map(|first| first.signature.as_slice())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The leaf certificate, DER; none when a key hint stands in its place.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match &self.signer {
+            SignerMaterial::Certificate(der) => Some(der),
+            SignerMaterial::CertificateChain(chain) => chain.first().map(Vec::as_slice),
+            SignerMaterial::PublicKeyHint(_) => None,
+        }
+    }
+
+    fn check_repetition(&self) -> Result<(), Error> {
+        if let SignerMaterial::CertificateChain(chain) = &self.signer {
+            check_distinct(chain, "certificate")?;
+        }
+        check_distinct(&self.timestamps, "timestamp")?;
+        // Two entries that name the same leaf of the same log are one entry said twice.
+        let leaves: Vec<_> = self
+            .log_entries
+            .iter()
+            .map(|entry| (&entry.log_id, entry.log_index))
+            .collect();
+        check_distinct(&leaves, "log entry")?;
+        let bodies: Vec<_> = self
+            .log_entries
+            .iter()
+            .map(|entry| (&entry.log_id, &entry.canonicalized_body))
+            .collect();
+        check_distinct(&bodies, "log entry")
+    }
+
+    /// What each version promises of its material [protobuf-specs, sigstore_bundle.proto, Bundle.media_type].
+    fn check_version(&self) -> Result<(), Error> {
+        if self.version == BundleVersion::V0_3 && matches!(self.signer, SignerMaterial::CertificateChain(_)) {
+            return Err(Error::BundleVersion {
+                rule: "a v0.3 bundle has a single certificate, not a chain",
+            });
+        }
+        for entry in &self.log_entries {
+            if self.version == BundleVersion::V0_1 && entry.inclusion_promise.is_none() {
+                return Err(Error::BundleVersion {
+                    rule: "an entry of a v0.1 bundle has an inclusion promise",
+                });
+            }
+            if self.version > BundleVersion::V0_1 && entry.inclusion_proof.is_none() {
+                return Err(Error::BundleVersion {
+                    rule: "an entry since v0.2 has an inclusion proof",
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,13 +207,25 @@ impl TransparencyLogEntry {
     /// The ProtoJSON object with every field present: what a Rekor v2 write answers.
     #[must_use]
     pub fn to_json_value(&self) -> serde_json::Value {
-        todo!()
+        wire::entry_to_value(self)
     }
+
     /// Reads one from ProtoJSON (a Rekor v2 write answer).
     ///
     /// # Errors
     /// [`Error::Json`] and the member's own.
-    pub fn from_json(_bytes: &[u8], _budget: &Budget) -> Result<Self, Error> {
-        todo!()
+    pub fn from_json(bytes: &[u8], budget: &Budget) -> Result<Self, Error> {
+        let wire: wire::LogEntry = json::parse_as(bytes, wire::ENTRY, budget.bundle_bytes, budget.json_depth)?;
+        wire.into_entry(budget)
     }
+}
+
+/// Counts are capped at 32, so comparing each with each costs nothing.
+fn check_distinct<T: PartialEq>(items: &[T], what: &'static str) -> Result<(), Error> {
+    for (position, item) in items.iter().enumerate() {
+        if items.iter().take(position).any(|earlier| earlier == item) {
+            return Err(Error::Repeated { what });
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! One flat enum of everything that can be refused, each with a stable code.
 
+use crate::UnixTime;
+
 /// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -155,6 +157,208 @@ pub enum Error {
     /// A policy without identity or issuer.
     #[error("a policy needs an identity and an issuer")]
     EmptyIdentity,
+    /// Something stands in a bundle twice.
+    #[error("bundle repeats a {what}")]
+    Repeated {
+        /// What is repeated.
+        what: &'static str,
+    },
+    /// None, or more than one, of alternatives that exclude each other.
+    #[error("bundle does not have exactly one {what}")]
+    OneOf {
+        /// What there must be exactly one of.
+        what: &'static str,
+    },
+    /// A bundle that is not as its version promises.
+    #[error("bundle does not fit its version: {rule}")]
+    BundleVersion {
+        /// The rule broken.
+        rule: &'static str,
+    },
+    /// A certificate path that does not hold.
+    #[error("certificate path does not hold: {rule}")]
+    CertificateChain {
+        /// The rule broken.
+        rule: &'static str,
+    },
+    /// A certificate outside its validity at a time that counts.
+    #[error("certificate was not valid at {at}")]
+    CertificateTime {
+        /// The time that counts.
+        at: UnixTime,
+    },
+    /// No trusted authority issued the certificate.
+    #[error("no trusted certificate authority issued the certificate")]
+    UnknownAuthority,
+    /// A trusted authority issued the certificate, but is not believed for that time.
+    #[error("the certificate authority is not believed at {at}")]
+    AuthorityTime {
+        /// The time that counts.
+        at: UnixTime,
+    },
+    /// No SCT in the certificate.
+    #[error("certificate carries no signed certificate timestamp")]
+    SctMissing,
+    /// An SCT of a log that is not trusted.
+    #[error("signed certificate timestamp of an unknown CT log")]
+    SctUnknownLog,
+    /// An SCT from a time for which its log is not believed.
+    #[error("the CT log is not believed at {at}")]
+    SctTime {
+        /// Time of the SCT.
+        at: UnixTime,
+    },
+    /// An SCT whose signature does not verify.
+    #[error("signature of the signed certificate timestamp does not verify")]
+    SctSignature,
+    /// A malformed or refusing RFC 3161 response.
+    #[error("malformed RFC 3161 timestamp: {rule}")]
+    Timestamp {
+        /// The rule broken.
+        rule: &'static str,
+    },
+    /// A timestamp of other bytes.
+    #[error("timestamp does not cover the signature")]
+    TimestampImprint,
+    /// A timestamp by nobody who is trusted.
+    #[error("no trusted timestamp authority made the timestamp")]
+    TimestampUnknownAuthority,
+    /// A timestamp whose signature does not verify.
+    #[error("signature of the timestamp does not verify")]
+    TimestampSignature,
+    /// A timestamp from a time for which its authority is not believed.
+    #[error("the timestamp authority is not believed at {at}")]
+    TimestampTime {
+        /// Time of the timestamp.
+        at: UnixTime,
+    },
+    /// A trusted time later than now.
+    #[error("time {at} lies in the future")]
+    FutureTime {
+        /// The time.
+        at: UnixTime,
+    },
+    /// Nobody trusted says when.
+    #[error("bundle carries no authenticated time")]
+    NoTime,
+    /// No log entry.
+    #[error("bundle carries no log entry")]
+    NoLogEntry,
+    /// A log entry of a log that is not trusted.
+    #[error("log entry of an unknown log")]
+    UnknownLog,
+    /// A log entry from a time for which its log is not believed.
+    #[error("the log is not believed at {at}")]
+    LogTime {
+        /// The time that counts.
+        at: UnixTime,
+    },
+    /// A log entry without a proof, or without its checkpoint.
+    #[error("log entry carries no inclusion proof with a checkpoint")]
+    ProofMissing,
+    /// A signed entry timestamp that does not verify.
+    #[error("signed entry timestamp does not verify")]
+    InclusionPromise,
+    /// A checkpoint of another log.
+    #[error("checkpoint has the origin of another log: `{found}`")]
+    CheckpointOrigin {
+        /// What it says, cut at 100 characters.
+        found: String,
+    },
+    /// Proof and checkpoint disagree.
+    #[error("inclusion proof and checkpoint disagree about {field}")]
+    CheckpointMismatch {
+        /// What they disagree about.
+        field: &'static str,
+    },
+    /// Log entry and bundle disagree.
+    #[error("log entry and bundle disagree about {field}")]
+    EntryMismatch {
+        /// What they disagree about.
+        field: &'static str,
+    },
+    /// The artifact is another one.
+    #[error("artifact is not the one that was signed")]
+    ArtifactMismatch,
+    /// The artifact's bytes, or a further digest, are needed.
+    #[error("the {algorithm} digest of the artifact is needed")]
+    DigestNeeded {
+        /// Lowercase name of the algorithm.
+        algorithm: &'static str,
+    },
+    /// A payload that is no in-toto statement.
+    #[error("envelope holds no in-toto statement but `{found}`")]
+    PayloadType {
+        /// What it says, cut at 100 characters.
+        found: String,
+    },
+    /// No subject of the statement is the artifact.
+    #[error("no subject of the statement is the artifact")]
+    SubjectMismatch,
+    /// The bundle names another key than the policy, or a key where a certificate is demanded, or the reverse.
+    #[error("bundle is not signed as the policy demands: {rule}")]
+    SignerMismatch {
+        /// The rule broken.
+        rule: &'static str,
+    },
+    /// Signed by somebody else.
+    #[error("signed by `{found}`, not by `{expected}`")]
+    IdentityMismatch {
+        /// What the policy demands.
+        expected: String,
+        /// What the certificate says.
+        found: String,
+    },
+    /// Identity vouched for by another issuer.
+    #[error("identity was issued by `{found}`, not by `{expected}`")]
+    IssuerMismatch {
+        /// What the policy demands.
+        expected: String,
+        /// What the certificate says.
+        found: String,
+    },
+    /// A claim with another value.
+    #[error("claim {claim} is `{found}`, not `{expected}`")]
+    ClaimMismatch {
+        /// Name of the claim.
+        claim: &'static str,
+        /// What the policy demands.
+        expected: String,
+        /// What the certificate says; empty when it says nothing.
+        found: String,
+    },
+    /// A statement of another kind.
+    #[error("statement has predicate type `{found}`, not `{expected}`")]
+    PredicateTypeMismatch {
+        /// What the policy demands.
+        expected: String,
+        /// What the statement says; empty when there is no statement.
+        found: String,
+    },
+    /// A statement made by another builder.
+    #[error("provenance names the builder `{found}`, not `{expected}`")]
+    BuilderMismatch {
+        /// What the policy demands.
+        expected: String,
+        /// What the provenance says; empty when it says nothing.
+        found: String,
+    },
+    /// Fewer witnesses of a kind than the policy demands.
+    #[error("{found} {what} instead of at least {needed}")]
+    Threshold {
+        /// What is counted.
+        what: &'static str,
+        /// How many the policy demands.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A pattern that is not anchored or cannot be read.
+    #[error("not an anchored pattern: {rule}")]
+    Pattern {
+        /// The rule broken.
+        rule: &'static str,
+    },
 }
 
 impl Error {
@@ -195,6 +399,44 @@ impl Error {
             Self::TokenSignature => "token-signature",
             Self::TokenAlgorithm => "token-algorithm",
             Self::EmptyIdentity => "empty-identity",
+            Self::Repeated { .. } => "repeated",
+            Self::OneOf { .. } => "one-of",
+            Self::BundleVersion { .. } => "bundle-version",
+            Self::CertificateChain { .. } => "certificate-chain",
+            Self::CertificateTime { .. } => "certificate-time",
+            Self::UnknownAuthority => "unknown-authority",
+            Self::AuthorityTime { .. } => "authority-time",
+            Self::SctMissing => "sct-missing",
+            Self::SctUnknownLog => "sct-unknown-log",
+            Self::SctTime { .. } => "sct-time",
+            Self::SctSignature => "sct-signature",
+            Self::Timestamp { .. } => "timestamp",
+            Self::TimestampImprint => "timestamp-imprint",
+            Self::TimestampUnknownAuthority => "timestamp-unknown-authority",
+            Self::TimestampSignature => "timestamp-signature",
+            Self::TimestampTime { .. } => "timestamp-time",
+            Self::FutureTime { .. } => "future-time",
+            Self::NoTime => "no-time",
+            Self::NoLogEntry => "no-log-entry",
+            Self::UnknownLog => "unknown-log",
+            Self::LogTime { .. } => "log-time",
+            Self::ProofMissing => "proof-missing",
+            Self::InclusionPromise => "inclusion-promise",
+            Self::CheckpointOrigin { .. } => "checkpoint-origin",
+            Self::CheckpointMismatch { .. } => "checkpoint-mismatch",
+            Self::EntryMismatch { .. } => "entry-mismatch",
+            Self::ArtifactMismatch => "artifact-mismatch",
+            Self::DigestNeeded { .. } => "digest-needed",
+            Self::PayloadType { .. } => "payload-type",
+            Self::SubjectMismatch => "subject-mismatch",
+            Self::SignerMismatch { .. } => "signer-mismatch",
+            Self::IdentityMismatch { .. } => "identity-mismatch",
+            Self::IssuerMismatch { .. } => "issuer-mismatch",
+            Self::ClaimMismatch { .. } => "claim-mismatch",
+            Self::PredicateTypeMismatch { .. } => "predicate-type-mismatch",
+            Self::BuilderMismatch { .. } => "builder-mismatch",
+            Self::Threshold { .. } => "threshold",
+            Self::Pattern { .. } => "pattern",
         }
     }
 }

@@ -1,6 +1,16 @@
 //! Trusted roots [protobuf-specs trustroot v1], v0.1 and v0.2.
 
-use crate::{Budget, Error, PublicKey, certificate::Certificate, key::KeyDetails, time::ValidityWindow};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Budget, Error, PublicKey, UnixTime,
+    certificate::Certificate,
+    json,
+    key::{KeyDetails, KeyKind},
+    time::ValidityWindow,
+};
 
 /// The authorities and logs a verifier believes.
 #[derive(Clone, Debug, Default)]
@@ -54,16 +64,368 @@ pub struct CertificateAuthority {
 }
 
 impl TrustedRoot {
-    /// Reads a trusted root.
+    /// Reads a trusted root, v0.1 or v0.2. A log or authority whose key type is unknown is left out and named in
+    /// [`Self::skipped`]; anything else that is wrong refuses the whole document.
     ///
     /// # Errors
     /// [`Error::MediaType`], [`Error::TrustedRoot`], [`Error::Json`] and the member's own.
-    pub fn from_json(_bytes: &[u8], _budget: &Budget) -> Result<Self, Error> {
-        todo!()
+    pub fn from_json(bytes: &[u8], budget: &Budget) -> Result<Self, Error> {
+        let wire: Wire = json::parse_as(bytes, WHAT, budget.trust_bytes, budget.json_depth)?;
+        wire.into_trusted_root(budget)
     }
+
     /// Writes media type v0.1, in the form every known client reads.
     #[must_use]
     pub fn to_json(&self) -> String {
-        todo!()
+        self.to_json_value().to_string()
+    }
+
+    /// [`Self::to_json`] as a value, for documents that hold a trusted root.
+    #[must_use]
+    pub fn to_json_value(&self) -> Value {
+        let logs = |list: &[TransparencyLog]| Value::from_iter(list.iter().map(TransparencyLog::to_json_value));
+        let authorities =
+            |list: &[CertificateAuthority]| Value::from_iter(list.iter().map(CertificateAuthority::to_json_value));
+        json!({
+            "mediaType": MEDIA_TYPE,
+            "tlogs": logs(&self.logs),
+            "certificateAuthorities": authorities(&self.certificate_authorities),
+            "ctlogs": logs(&self.ct_logs),
+            "timestampAuthorities": authorities(&self.timestamp_authorities),
+        })
     }
 }
+
+impl TransparencyLog {
+    /// Host name of the base URL: the origin of a v2 log, without scheme, user, port and path.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        host(&self.base_url)
+    }
+
+    /// v0.1 has no operator, and python and Go refuse fields they do not know. `checkpointKeyId` they know.
+    fn to_json_value(&self) -> Value {
+        let mut log = json!({
+            "baseUrl": self.base_url,
+            "hashAlgorithm": HASH_ALGORITHM,
+            "publicKey": {
+                "rawBytes": STANDARD.encode(self.key.spki_der()),
+                "keyDetails": self.key_details.as_str(),
+                "validFor": window_to_value(self.valid_for),
+            },
+            "logId": { "keyId": STANDARD.encode(self.log_id) },
+        });
+        if let (Some(id), Some(members)) = (self.checkpoint_key_id, log.as_object_mut()) {
+            members.insert("checkpointKeyId".to_owned(), json!({ "keyId": STANDARD.encode(id) }));
+        }
+        log
+    }
+}
+
+impl CertificateAuthority {
+    fn to_json_value(&self) -> Value {
+        let certificates: Vec<_> = self
+            .chain
+            .iter()
+            .map(|certificate| json!({ "rawBytes": STANDARD.encode(certificate.der()) }))
+            .collect();
+        json!({
+            "subject": { "organization": self.organization, "commonName": self.common_name },
+            "uri": self.uri,
+            "certChain": { "certificates": certificates },
+            "validFor": window_to_value(self.valid_for),
+        })
+    }
+}
+
+/// The host name of a URL: what stands after `scheme://` and `user@`, up to port or path.
+#[must_use]
+pub fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.split(']').next().unwrap_or_default();
+    }
+    host.split(':').next().unwrap_or_default()
+}
+
+fn window_to_value(window: ValidityWindow) -> Value {
+    let mut value = json!({ "start": window.start.to_string() });
+    if let (Some(end), Some(members)) = (window.end, value.as_object_mut()) {
+        members.insert("end".to_owned(), end.to_string().into());
+    }
+    value
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wire {
+    #[serde(default)]
+    media_type: String,
+    #[serde(default)]
+    tlogs: Vec<WireLog>,
+    #[serde(default)]
+    certificate_authorities: Vec<WireAuthority>,
+    #[serde(default)]
+    ctlogs: Vec<WireLog>,
+    #[serde(default)]
+    timestamp_authorities: Vec<WireAuthority>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireLog {
+    #[serde(default)]
+    base_url: String,
+    #[serde(default)]
+    hash_algorithm: String,
+    public_key: WireKey,
+    #[serde(default)]
+    log_id: Option<WireId>,
+    #[serde(default)]
+    checkpoint_key_id: Option<WireId>,
+    #[serde(default)]
+    operator: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireKey {
+    #[serde(default)]
+    raw_bytes: String,
+    #[serde(default)]
+    key_details: String,
+    #[serde(default)]
+    valid_for: Option<WireWindow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireId {
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireWindow {
+    #[serde(default)]
+    start: Option<String>,
+    #[serde(default)]
+    end: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireAuthority {
+    #[serde(default)]
+    subject: WireSubject,
+    #[serde(default)]
+    uri: String,
+    cert_chain: WireChain,
+    #[serde(default)]
+    valid_for: Option<WireWindow>,
+    #[serde(default)]
+    operator: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireSubject {
+    #[serde(default)]
+    organization: String,
+    #[serde(default)]
+    common_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireChain {
+    #[serde(default)]
+    certificates: Vec<WireCertificate>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireCertificate {
+    raw_bytes: String,
+}
+
+impl Wire {
+    fn into_trusted_root(self, budget: &Budget) -> Result<TrustedRoot, Error> {
+        if !MEDIA_TYPES.contains(&self.media_type.as_str()) {
+            return Err(Error::MediaType {
+                what: WHAT,
+                found: self.media_type.chars().take(100).collect(),
+            });
+        }
+        let counts = [
+            self.tlogs.len(),
+            self.certificate_authorities.len(),
+            self.ctlogs.len(),
+            self.timestamp_authorities.len(),
+        ];
+        if counts.into_iter().any(|count| count > budget.trust_entries) {
+            return Err(Error::TooMany {
+                what: "logs or authorities",
+                limit: budget.trust_entries,
+            });
+        }
+        let mut skipped = Vec::new();
+        Ok(TrustedRoot {
+            logs: read_logs(self.tlogs, "log", &mut skipped)?,
+            certificate_authorities: read_authorities(
+                self.certificate_authorities,
+                "certificate authority",
+                &mut skipped,
+                budget,
+            )?,
+            ct_logs: read_logs(self.ctlogs, "CT log", &mut skipped)?,
+            timestamp_authorities: read_authorities(
+                self.timestamp_authorities,
+                "timestamp authority",
+                &mut skipped,
+                budget,
+            )?,
+            skipped,
+        })
+    }
+}
+
+fn read_logs(logs: Vec<WireLog>, what: &str, skipped: &mut Vec<String>) -> Result<Vec<TransparencyLog>, Error> {
+    let mut read: Vec<TransparencyLog> = Vec::with_capacity(logs.len());
+    for log in logs {
+        let Some(key_details) = KeyDetails::from_name(&log.public_key.key_details) else {
+            skipped.push(format!(
+                "{what} {}: unknown key type {}",
+                log.base_url, log.public_key.key_details
+            ));
+            continue;
+        };
+        let log = read_log(log, key_details)?;
+        // One id names one key: otherwise which key an entry names would depend on the order of the file.
+        if read.iter().any(|earlier| earlier.log_id == log.log_id) {
+            return Err(Error::TrustedRoot {
+                reason: "two logs have the same id",
+            });
+        }
+        read.push(log);
+    }
+    Ok(read)
+}
+
+fn read_log(log: WireLog, key_details: KeyDetails) -> Result<TransparencyLog, Error> {
+    if log.hash_algorithm != HASH_ALGORITHM {
+        return Err(field("hashAlgorithm"));
+    }
+    let key = PublicKey::from_spki_der(&bytes(&log.public_key.raw_bytes, "publicKey.rawBytes")?)?;
+    if !agrees(key_details, key.kind()) {
+        return Err(Error::TrustedRoot {
+            reason: "a key is not of the type that keyDetails states",
+        });
+    }
+    Ok(TransparencyLog {
+        valid_for: window(log.public_key.valid_for, "publicKey.validFor.start")?,
+        log_id: id(&log.log_id.ok_or(field("logId"))?, "logId.keyId")?,
+        checkpoint_key_id: log
+            .checkpoint_key_id
+            .map(|stated| id(&stated, "checkpointKeyId.keyId"))
+            .transpose()?,
+        base_url: log.base_url,
+        key,
+        key_details,
+        operator: log.operator,
+    })
+}
+
+fn read_authorities(
+    authorities: Vec<WireAuthority>,
+    what: &str,
+    skipped: &mut Vec<String>,
+    budget: &Budget,
+) -> Result<Vec<CertificateAuthority>, Error> {
+    let mut read = Vec::with_capacity(authorities.len());
+    for authority in authorities {
+        let uri = authority.uri.clone();
+        match read_authority(authority, budget) {
+            Ok(authority) => read.push(authority),
+            Err(Error::Key) => skipped.push(format!("{what} {uri}: unsupported key type")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+fn read_authority(authority: WireAuthority, budget: &Budget) -> Result<CertificateAuthority, Error> {
+    let certificates = authority.cert_chain.certificates;
+    if certificates.len() > budget.chain_certificates {
+        return Err(Error::TooMany {
+            what: "certificates",
+            limit: budget.chain_certificates,
+        });
+    }
+    if certificates.is_empty() {
+        return Err(field("certChain.certificates"));
+    }
+    let chain = certificates
+        .iter()
+        .map(|item| Certificate::from_der(&bytes(&item.raw_bytes, "certificates.rawBytes")?, budget))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(CertificateAuthority {
+        organization: authority.subject.organization,
+        common_name: authority.subject.common_name,
+        uri: authority.uri,
+        chain,
+        valid_for: window(authority.valid_for, "validFor.start")?,
+        operator: authority.operator,
+    })
+}
+
+fn agrees(details: KeyDetails, kind: KeyKind) -> bool {
+    match details {
+        KeyDetails::EcdsaP256Sha256 => kind == KeyKind::P256,
+        KeyDetails::EcdsaP384Sha384 => kind == KeyKind::P384,
+        KeyDetails::EcdsaP521Sha512 => kind == KeyKind::P521,
+        KeyDetails::Ed25519 | KeyDetails::Ed25519Ph => kind == KeyKind::Ed25519,
+        KeyDetails::RsaPkcs1v15Sha256_2048 | KeyDetails::RsaPssSha256_2048 => kind == KeyKind::Rsa { bits: 2048 },
+        KeyDetails::RsaPkcs1v15Sha256_3072 | KeyDetails::RsaPssSha256_3072 => kind == KeyKind::Rsa { bits: 3072 },
+        KeyDetails::RsaPkcs1v15Sha256_4096 | KeyDetails::RsaPssSha256_4096 => kind == KeyKind::Rsa { bits: 4096 },
+    }
+}
+
+/// A window without a start would be open to the past: refused.
+fn window(window: Option<WireWindow>, name: &'static str) -> Result<ValidityWindow, Error> {
+    let window = window.ok_or(field(name))?;
+    let start = window.start.ok_or(field(name))?;
+    Ok(ValidityWindow {
+        start: UnixTime::from_rfc3339(&start)?,
+        end: window.end.map(|end| UnixTime::from_rfc3339(&end)).transpose()?,
+    })
+}
+
+fn id(stated: &WireId, name: &'static str) -> Result<[u8; 32], Error> {
+    bytes(&stated.key_id, name)?.try_into().map_err(|_| field(name))
+}
+
+fn bytes(text: &str, name: &'static str) -> Result<Vec<u8>, Error> {
+    STANDARD.decode(text).map_err(|_| field(name))
+}
+
+const fn field(name: &'static str) -> Error {
+    Error::Field {
+        what: WHAT,
+        field: name,
+    }
+}
+
+const WHAT: &str = "trusted root";
+/// The only algorithm of Merkle trees in Sigstore.
+const HASH_ALGORITHM: &str = "SHA2_256";
+/// The one media type that every client reads.
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
+const MEDIA_TYPES: [&str; 4] = [
+    MEDIA_TYPE,
+    "application/vnd.dev.sigstore.trustedroot.v0.1+json",
+    "application/vnd.dev.sigstore.trustedroot+json;version=0.2",
+    "application/vnd.dev.sigstore.trustedroot.v0.2+json",
+];
