@@ -180,7 +180,7 @@ impl Bundle {
         check_distinct(&bodies, "log entry")
     }
 
-    /// What each version promises of its material [protobuf-specs, sigstore_bundle.proto, Bundle.media_type].
+    /// What each version promises of its material [protobuf-specs, `sigstore_bundle.proto`].
     fn check_version(&self) -> Result<(), Error> {
         if self.version == BundleVersion::V0_3 && matches!(self.signer, SignerMaterial::CertificateChain(_)) {
             return Err(Error::BundleVersion {

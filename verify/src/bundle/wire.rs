@@ -156,7 +156,7 @@ struct Proof {
     checkpoint: Option<Checkpoint>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Checkpoint {
     #[serde(default)]
@@ -222,10 +222,7 @@ impl LogEntry {
             kind_version: self.kind_version.version,
             integrated_time: (self.integrated_time.0 != 0).then_some(UnixTime::from_secs(self.integrated_time.0)),
             inclusion_promise: self.inclusion_promise.map(|promise| promise.signed_entry_timestamp.0),
-            inclusion_proof: self
-                .inclusion_proof
-                .map(|proof| proof.into_proof(budget))
-                .transpose()?,
+            inclusion_proof: self.inclusion_proof.map(|proof| proof.into_proof(budget)).transpose()?,
             canonicalized_body: body,
         })
     }
@@ -245,14 +242,6 @@ impl Proof {
                 .collect::<Result<_, _>>()?,
             checkpoint: self.checkpoint.unwrap_or_default().envelope,
         })
-    }
-}
-
-impl Default for Checkpoint {
-    fn default() -> Self {
-        Self {
-            envelope: String::new(),
-        }
     }
 }
 
@@ -468,7 +457,7 @@ struct Int64(i64);
 impl<'de> Deserialize<'de> for Int64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            Value::Null => Ok(Self(0)),
+            Value::Null => Some(Self(0)),
             Value::Number(number) => number.as_i64().map(Self),
             Value::String(text) if is_plain_decimal(&text) => text.parse().ok().map(Self),
             Value::String(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
