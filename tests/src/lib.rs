@@ -1,1 +1,20 @@
-//! tests
+//! The testkit: services on loopback that a publishing job meets, our own binaries as child processes, and crates to publish.
+//!
+//! Everything listens on 127.0.0.1 and dies with the value that started it.
+
+pub mod ci;
+pub mod error;
+pub mod http;
+pub mod instance;
+pub mod issuer;
+pub mod project;
+pub mod registry;
+pub mod run;
+pub mod service;
+pub mod tools;
+
+pub use error::{Doing, Error};
+pub use instance::Instance;
+pub use issuer::Issuer;
+pub use registry::Registry;
+pub use tools::Tools;

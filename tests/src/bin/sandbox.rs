@@ -1,3 +1,7 @@
 //! The sandbox.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tests::tools::dispatch().unwrap_or(ExitCode::FAILURE)
+}

@@ -1,0 +1,268 @@
+//! A Sigstore of our own as its operator runs it: `sigstore-server init`, then `serve`, as child processes on loopback.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    Doing as _, Error, Issuer, Tools, http,
+    run::{Outcome, run},
+};
+
+/// A server folder and, most of the time, the process that serves it. The process dies with the value.
+#[derive(Debug)]
+pub struct Instance {
+    tools: Tools,
+    folder: TempDir,
+    url: String,
+    serving: Option<Child>,
+}
+
+/// How long the server may take until it says it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long `init` or `fsck` may take.
+const LIMIT: Duration = Duration::from_mins(1);
+
+impl Instance {
+    /// Initializes and serves, believing every profile of `issuer`.
+    ///
+    /// # Errors
+    /// `init` or `serve` failed; their own words are in the error.
+    pub fn start(tools: &Tools, issuer: &Issuer) -> Result<Self, Error> {
+        let mut instance = Self::init(tools, issuer)?;
+        instance.serve()?;
+        Ok(instance)
+    }
+
+    /// Initializes a folder, without serving it.
+    ///
+    /// # Errors
+    /// `init` failed.
+    pub fn init(tools: &Tools, issuer: &Issuer) -> Result<Self, Error> {
+        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let folder = tempfile::Builder::new()
+            .prefix("instance-")
+            .tempdir()
+            .doing("make a folder for the server")?;
+        let instance = Self {
+            tools: tools.clone(),
+            folder,
+            url,
+            serving: None,
+        };
+        let mut init = instance.command("init");
+        init.args(["--origin", &instance.url]);
+        run(&mut init, LIMIT)?.success()?;
+        instance.believe(issuer)?;
+        Ok(instance)
+    }
+
+    /// Starts the server on this folder and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended, or was not ready in twenty seconds; the end of its log is in the error.
+    pub fn serve(&mut self) -> Result<(), Error> {
+        let log = File::create(self.log_file()).doing("make the server's log")?;
+        let mut command = self.command("serve");
+        command
+            .args(["--listen", self.address()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().doing("share the server's log")?)
+            .stderr(log);
+        self.serving = Some(command.spawn().doing("start the server")?);
+        self.await_ready()
+    }
+
+    /// `sigstore-server SUBCOMMAND DIR`.
+    #[must_use]
+    pub fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(self.tools.server());
+        command.arg(subcommand).arg(self.folder()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Kills the server as a power cut would: SIGKILL, no warning.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.serving.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// `sigstore-server fsck DIR`.
+    ///
+    /// # Errors
+    /// It could not be run; what it found is in the outcome.
+    pub fn fsck(&self) -> Result<Outcome, Error> {
+        run(&mut self.command("fsck"), LIMIT)
+    }
+
+    /// The process id, while serving.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.serving.as_ref().map(Child::id)
+    }
+
+    /// `http://127.0.0.1:PORT`, the origin of every service.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// The folder that `init` wrote.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A document of the folder `trust`: `trusted_root.json`, `signing_config.v0.2.json`, `trust_config.json`, `root.json`.
+    #[must_use]
+    pub fn trust(&self, name: &str) -> PathBuf {
+        self.folder().join("trust").join(name)
+    }
+
+    /// What the server said since it was last started.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Writes the identity configuration: every profile of the issuer, besides whatever `init` put there.
+    fn believe(&self, issuer: &Issuer) -> Result<(), Error> {
+        let configuration = json!({
+            "oidc-issuers": issuer.configuration(),
+            "ci-issuer-metadata": ci_issuer_metadata(),
+        });
+        std::fs::write(self.folder().join("identity.yaml"), format!("{configuration:#}"))
+            .doing("write the identity configuration")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder().join("serve.log")
+    }
+
+    fn await_ready(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        let url = format!("{}/readyz", self.url);
+        loop {
+            if http::get(&url).is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            let ended = self.serving.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() || Instant::now() > deadline {
+                self.kill();
+                return Err(Error::new(
+                    "start the server",
+                    format!("not ready ({ended:?})\n{}", self.log()),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port nobody listens on, at the moment.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).doing("find a free port")?;
+    Ok(listener.local_addr().doing("find a free port")?.port())
+}
+
+/// Fulcio's templates for the providers of the testkit [fulcio config/identity/config.yaml], Forgejo's written in the same way.
+fn ci_issuer_metadata() -> Value {
+    json!({
+        "github-workflow": {
+            "default-template-values": {"url": "https://github.com"},
+            "extension-templates": {
+                "github-workflow-trigger": "event_name",
+                "github-workflow-sha": "sha",
+                "github-workflow-name": "workflow",
+                "github-workflow-repository": "repository",
+                "github-workflow-ref": "ref",
+                "build-signer-uri": "{{ .url }}/{{ .job_workflow_ref }}",
+                "build-signer-digest": "job_workflow_sha",
+                "runner-environment": "runner_environment",
+                "source-repository-uri": "{{ .url }}/{{ .repository }}",
+                "source-repository-digest": "sha",
+                "source-repository-ref": "ref",
+                "source-repository-identifier": "repository_id",
+                "source-repository-owner-uri": "{{ .url }}/{{ .repository_owner }}",
+                "source-repository-owner-identifier": "repository_owner_id",
+                "build-config-uri": "{{ .url }}/{{ .workflow_ref }}",
+                "build-config-digest": "workflow_sha",
+                "build-trigger": "event_name",
+                "run-invocation-uri": "{{ .url }}/{{ .repository }}/actions/runs/{{ .run_id }}/attempts/{{ .run_attempt }}",
+                "source-repository-visibility-at-signing": "repository_visibility",
+            },
+            "subject-alternative-name-template": "{{ .url }}/{{ .job_workflow_ref }}",
+        },
+        "gitlab-pipeline": {
+            "default-template-values": {"url": "https://gitlab.com"},
+            "extension-templates": {
+                "build-signer-uri": "https://{{ .ci_config_ref_uri }}",
+                "build-signer-digest": "ci_config_sha",
+                "runner-environment": "runner_environment",
+                "source-repository-uri": "{{ .url }}/{{ .project_path }}",
+                "source-repository-digest": "sha",
+                "source-repository-ref": "refs/{{if eq .ref_type \"branch\"}}heads/{{ else }}tags/{{end}}{{ .ref }}",
+                "source-repository-identifier": "project_id",
+                "source-repository-owner-uri": "{{ .url }}/{{ .namespace_path }}",
+                "source-repository-owner-identifier": "namespace_id",
+                "build-config-uri": "https://{{ .ci_config_ref_uri }}",
+                "build-config-digest": "ci_config_sha",
+                "build-trigger": "pipeline_source",
+                "run-invocation-uri": "{{ .url }}/{{ .project_path }}/-/jobs/{{ .job_id }}",
+                "source-repository-visibility-at-signing": "project_visibility",
+            },
+            "subject-alternative-name-template": "https://{{ .ci_config_ref_uri }}",
+        },
+        "forgejo-actions": {
+            "default-template-values": {"url": "https://codeberg.org"},
+            "extension-templates": {
+                "build-signer-uri": "{{ .url }}/{{ .workflow_ref }}",
+                "source-repository-uri": "{{ .url }}/{{ .repository }}",
+                "source-repository-digest": "sha",
+                "source-repository-ref": "ref",
+                "source-repository-identifier": "repository_id",
+                "source-repository-owner-uri": "{{ .url }}/{{ .repository_owner }}",
+                "source-repository-owner-identifier": "repository_owner_id",
+                "build-config-uri": "{{ .url }}/{{ .workflow_ref }}",
+                "build-trigger": "event_name",
+                "run-invocation-uri": "{{ .url }}/{{ .repository }}/actions/runs/{{ .run_id }}",
+            },
+            "subject-alternative-name-template": "{{ .url }}/{{ .workflow_ref }}",
+        },
+        "buildkite-job": {
+            "default-template-values": {"url": "https://buildkite.com"},
+            "extension-templates": {
+                "runner-environment": "runner_environment",
+                "source-repository-digest": "build_commit",
+                "build-trigger": "build_source",
+                "run-invocation-uri": "{{ .url }}/{{ .organization_slug }}/{{ .pipeline_slug }}/builds/{{ .build_number }}#{{ .job_id }}",
+            },
+            "subject-alternative-name-template": "{{ .url }}/{{ .organization_slug }}/{{ .pipeline_slug }}",
+        },
+    })
+}

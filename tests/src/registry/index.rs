@@ -1,0 +1,111 @@
+//! The read side: `config.json`, index files, downloads.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State as Shared},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{State, Version};
+
+pub(super) async fn config(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = state.refuse_read(&headers) {
+        return refusal;
+    }
+    let mut config = json!({"dl": format!("{}/dl/{{crate}}/{{version}}/download", state.base), "api": state.base});
+    if state.options.auth_required {
+        config["auth-required"] = true.into();
+    }
+    Json(config).into_response()
+}
+
+/// One line of JSON for each version, with an `ETag` over the whole.
+pub(super) async fn file(Shared(state): Shared<Arc<State>>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = state.refuse_read(&headers) {
+        return refusal;
+    }
+    let inner = state.lock();
+    let found = inner.crates.iter().find(|(name, _)| index_path(name) == path);
+    let Some((_, versions)) = found else {
+        return (StatusCode::NOT_FOUND, "no such crate").into_response();
+    };
+    let text = lines(versions);
+    let tag = format!("\"{}\"", hex::encode(Sha256::digest(&text)));
+    if headers.get("if-none-match").and_then(|value| value.to_str().ok()) == Some(&tag) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    ([("etag", tag)], text).into_response()
+}
+
+pub(super) async fn download(
+    Shared(state): Shared<Arc<State>>,
+    Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = state.refuse_read(&headers) {
+        return refusal;
+    }
+    let inner = state.lock();
+    let published = inner.crates.get(&name).and_then(|versions| {
+        versions
+            .iter()
+            .find(|published| published.line.get("vers").and_then(Value::as_str) == Some(&version))
+    });
+    match published {
+        Some(published) => ([("content-type", "application/gzip")], published.bytes.clone()).into_response(),
+        None => (StatusCode::NOT_FOUND, "no such version").into_response(),
+    }
+}
+
+fn lines(versions: &[Version]) -> String {
+    let mut lines: Vec<String> = versions.iter().map(|version| version.line.to_string()).collect();
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// Where the index keeps a crate [the cargo book, "Index files"].
+fn index_path(name: &str) -> String {
+    let name = name.to_lowercase();
+    match name.len() {
+        1 => format!("1/{name}"),
+        2 => format!("2/{name}"),
+        3 => format!("3/{}/{name}", &name[..1]),
+        _ => format!("{}/{}/{name}", &name[..2], &name[2..4]),
+    }
+}
+
+impl State {
+    fn refuse_read(&self, headers: &HeaderMap) -> Option<Response> {
+        (self.options.auth_required && !self.knows(headers)).then(|| {
+            (
+                StatusCode::UNAUTHORIZED,
+                [("www-authenticate", "Cargo login_url=\"http://127.0.0.1/me\"")],
+                "this registry shows itself only to people it knows",
+            )
+                .into_response()
+        })
+    }
+
+    /// Whether the request shows the token.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        headers.get("authorization").and_then(|value| value.to_str().ok()) == Some(&self.token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_paths_are_cargos() {
+        assert_eq!(index_path("a"), "1/a");
+        assert_eq!(index_path("ab"), "2/ab");
+        assert_eq!(index_path("abc"), "3/a/abc");
+        assert_eq!(index_path("Crockford"), "cr/oc/crockford");
+    }
+}
