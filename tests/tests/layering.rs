@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand};
 
 /// Which workspace crates each crate may name outside of its tests.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("verify", &[]),
+    ("package", &[]),
     ("client", &["verify"]),
     ("tuf-root", &["verify"]),
-    ("cargo-sigstore", &["verify", "client", "tuf-root"]),
-    ("crates-plugin", &["verify", "client", "tuf-root"]),
+    ("cargo-sigstore", &["verify", "package", "client", "tuf-root"]),
+    ("crates-plugin", &["verify", "package", "client", "tuf-root"]),
     ("server", &["verify", "tuf-root"]),
     (
         "tests",

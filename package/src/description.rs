@@ -1,0 +1,217 @@
+//! What manifest, publish request and index line each say of a package, in one comparable form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use semver::VersionReq;
+
+/// Name, version, dependencies, features and `links`: everything the resolver acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Package name as published.
+    pub name: String,
+    /// Version as published.
+    pub version: String,
+    /// Dependencies; a duplicate is one.
+    pub dependencies: BTreeSet<Dependency>,
+    /// Features and what each enables, unordered.
+    pub features: BTreeMap<String, BTreeSet<String>>,
+    /// `links`.
+    pub links: Option<String>,
+}
+
+/// When a dependency is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DependencyKind {
+    /// Ordinary.
+    Normal,
+    /// Of build scripts.
+    Build,
+    /// Of tests, examples and benches.
+    Development,
+}
+
+impl DependencyKind {
+    /// `normal`, `build`, `dev`, as registries write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Build => "build",
+            Self::Development => "dev",
+        }
+    }
+}
+
+/// Where a dependency comes from, as seen from the registry of the package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The package's own registry.
+    Own,
+    /// Another registry, by its index URL.
+    Registry(String),
+}
+
+/// A dependency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dependency {
+    /// Name in the manifest.
+    pub name: String,
+    /// Package it names; equal to `name` without a rename.
+    pub package: String,
+    /// Canonical version requirement: `^1.2`.
+    pub requirement: String,
+    /// Kind.
+    pub kind: DependencyKind,
+    /// `cfg(…)` or a triple, without white space.
+    pub target: Option<String>,
+    /// Features it enables.
+    pub features: BTreeSet<String>,
+    /// Whether it is optional.
+    pub optional: bool,
+    /// Whether it enables default features.
+    pub default_features: bool,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// The index URLs of the package's own registry. Without its scheme prefix and trailing slash each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registries {
+    own: BTreeSet<String>,
+}
+
+impl Registries {
+    /// A registry known by these index URLs (`sparse+https://…` and the git URL are two spellings of one registry).
+    #[must_use]
+    pub fn new<'a>(own: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            own: own.into_iter().map(canonical_index).collect(),
+        }
+    }
+
+    /// crates.io.
+    #[must_use]
+    pub fn crates_io() -> Self {
+        Self::new(CRATES_IO)
+    }
+
+    /// What a manifest means by `registry-index`: without it, crates.io.
+    #[must_use]
+    pub fn of_manifest(&self, index: Option<&str>) -> Source {
+        self.source(index.unwrap_or(CRATES_IO_GIT))
+    }
+
+    /// What a publish request or index line means by `registry`: without it, the package's own.
+    #[must_use]
+    pub fn of_registry(&self, index: Option<&str>) -> Source {
+        index.map_or(Source::Own, |index| self.source(index))
+    }
+
+    fn source(&self, index: &str) -> Source {
+        let index = canonical_index(index);
+        if self.own.contains(&index) {
+            Source::Own
+        } else if CRATES_IO.iter().any(|known| canonical_index(known) == index) {
+            Source::Registry(canonical_index(CRATES_IO_GIT))
+        } else {
+            Source::Registry(index)
+        }
+    }
+}
+
+/// A point on which two descriptions differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// Name or version.
+    Package {
+        /// In the manifest.
+        manifest: String,
+        /// In the other.
+        other: String,
+    },
+    /// A dependency that the manifest does not have: cargo would build it all the same.
+    AddedDependency(Dependency),
+    /// A dependency that only the manifest has.
+    MissingDependency(Dependency),
+    /// A feature that is added, missing or enables other things.
+    Feature(String),
+    /// `links`.
+    Links,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Self::Package { manifest, other } => format!("package is `{other}`, the manifest inside says `{manifest}`"),
+            Self::AddedDependency(added) => format!("dependency `{added}` is not in the manifest inside"),
+            Self::MissingDependency(missing) => format!("dependency `{missing}` of the manifest inside is missing"),
+            Self::Feature(name) => format!("feature `{name}` differs from the manifest inside"),
+            Self::Links => "`links` differs from the manifest inside".to_owned(),
+        };
+        f.write_str(&crate::error::shorten(&text))
+    }
+}
+
+/// `name = "requirement" (kind)`.
+impl std::fmt::Display for Dependency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({})", self.package, self.requirement, self.kind.as_str())
+    }
+}
+
+impl Description {
+    /// Where `other` (a publish request or an index line) differs from this, the manifest inside the archive.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        if (&self.name, &self.version) != (&other.name, &other.version) {
+            found.push(Difference::Package {
+                manifest: format!("{} {}", self.name, self.version),
+                other: format!("{} {}", other.name, other.version),
+            });
+        }
+        let added = other
+            .dependencies
+            .difference(&self.dependencies)
+            .cloned()
+            .map(Difference::AddedDependency);
+        let missing = self
+            .dependencies
+            .difference(&other.dependencies)
+            .cloned()
+            .map(Difference::MissingDependency);
+        found.extend(added.chain(missing));
+        let names: BTreeSet<&String> = self.features.keys().chain(other.features.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| self.features.get(*name) != other.features.get(*name));
+        found.extend(changed.map(|name| Difference::Feature(name.clone())));
+        if self.links != other.links {
+            found.push(Difference::Links);
+        }
+        found
+    }
+}
+
+/// The canonical text of a version requirement: `1.2` and `^1.2` are one.
+pub(crate) fn canonical_requirement(text: &str) -> Option<String> {
+    Some(VersionReq::parse(text).ok()?.to_string())
+}
+
+/// A target as cargo prints it, without white space and trailing commas.
+pub(crate) fn canonical_target(text: &str) -> String {
+    let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    dense.replace(",)", ")")
+}
+
+fn canonical_index(index: &str) -> String {
+    let index = index
+        .strip_prefix("registry+")
+        .or_else(|| index.strip_prefix("sparse+"))
+        .unwrap_or(index);
+    index.trim_end_matches('/').to_owned()
+}
+
+const CRATES_IO_GIT: &str = "https://github.com/rust-lang/crates.io-index";
+const CRATES_IO: [&str; 2] = [CRATES_IO_GIT, "sparse+https://index.crates.io/"];
