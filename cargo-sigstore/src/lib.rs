@@ -8,7 +8,9 @@ mod command;
 mod context;
 mod failure;
 mod file;
+mod lockfile;
 mod printer;
+mod release;
 mod start;
 mod trust;
 
