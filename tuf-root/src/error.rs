@@ -1,0 +1,376 @@
+//! Everything that can go wrong with a trust root, each with a stable code.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use verify::UnixTime;
+
+/// A top-level role of a repository [TUF 1.0 §2.1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Names the keys of all roles.
+    Root,
+    /// Names the files.
+    Targets,
+    /// Names the versions of the targets metadata.
+    Snapshot,
+    /// Names the newest snapshot.
+    Timestamp,
+}
+
+/// The name in metadata: `root`, `targets`, `snapshot`, `timestamp`.
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+        })
+    }
+}
+
+/// Why a trust root could not be written, or is not believed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// A file that must be there is not.
+    #[error("`{file}` is missing")]
+    Missing {
+        /// Name within the repository.
+        file: String,
+    },
+    /// A file is larger than its limit.
+    #[error("`{file}` is larger than {limit} bytes")]
+    TooLarge {
+        /// Name of the file.
+        file: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// Not metadata of the role.
+    #[error("`{file}` is not {role} metadata")]
+    Malformed {
+        /// Name of the file.
+        file: String,
+        /// What it should be.
+        role: Role,
+    },
+    /// Metadata whose bytes differ from the one way in which this program writes them.
+    #[error("`{file}` was changed after it was written")]
+    Altered {
+        /// Name of the file.
+        file: String,
+    },
+    /// A file that differs from the length or digest that signed metadata states.
+    #[error("`{file}` is not the file that the metadata names")]
+    Integrity {
+        /// Name of the file.
+        file: String,
+    },
+    /// A version that does not fit the file's name or its place in the sequence.
+    #[error("`{file}` holds version {found} where {expected} belongs")]
+    Version {
+        /// Name of the file.
+        file: String,
+        /// The version that fits.
+        expected: u64,
+        /// The version it states.
+        found: u64,
+    },
+    /// Too few valid signatures of a role's keys.
+    #[error("{role} metadata has {found} of {needed} needed signatures")]
+    Threshold {
+        /// The role.
+        role: Role,
+        /// Valid signatures of distinct keys of the role.
+        found: u64,
+        /// The threshold.
+        needed: u64,
+    },
+    /// A signature that no key of this repository made.
+    #[error("`{file}` carries a signature of key {key_id} that does not verify")]
+    Signature {
+        /// Name of the file.
+        file: String,
+        /// The key it names.
+        key_id: String,
+    },
+    /// Metadata past its expiry.
+    #[error("{role} metadata expired at {at}")]
+    Expired {
+        /// The role.
+        role: Role,
+        /// Its expiry, RFC 3339.
+        at: String,
+    },
+    /// An older version than one already accepted.
+    #[error("{role} metadata went back from version {trusted} to {offered}")]
+    Rollback {
+        /// The role.
+        role: String,
+        /// The version accepted before.
+        trusted: u64,
+        /// The version offered.
+        offered: u64,
+    },
+    /// Not a private key of a supported kind.
+    #[error("not a private key: expected PKCS#8 PEM with a P-256 or Ed25519 key")]
+    PrivateKey,
+    /// Not a public key of a supported kind.
+    #[error("not a public key: expected PEM with a P-256 or Ed25519 key")]
+    PublicKey,
+    /// A key that has no say in the role.
+    #[error("key {key_id} is not one of the {role} keys")]
+    Unauthorized {
+        /// The role.
+        role: Role,
+        /// The key.
+        key_id: String,
+    },
+    /// More signatures asked for than there are keys, or none.
+    #[error("{role} cannot ask for {threshold} signatures of {keys} keys")]
+    ThresholdRange {
+        /// The role.
+        role: Role,
+        /// The threshold asked for.
+        threshold: u64,
+        /// Distinct keys of the role.
+        keys: u64,
+    },
+    /// A lifetime that is zero or leads past the year 9999.
+    #[error("{role} metadata cannot live for {seconds} seconds")]
+    Lifetime {
+        /// The role.
+        role: Role,
+        /// The lifetime.
+        seconds: u64,
+    },
+    /// A target name that cannot be a file name everywhere.
+    #[error("`{name}` cannot be a target name")]
+    TargetName {
+        /// The name.
+        name: String,
+    },
+    /// The folder already holds something.
+    #[error("`{}` already holds files", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A draft made for another state of the repository.
+    #[error("the draft continues {role} version {base}, the repository is at version {current}")]
+    StaleDraft {
+        /// The role.
+        role: Role,
+        /// The version before the draft's.
+        base: u64,
+        /// The version published.
+        current: u64,
+    },
+    /// A draft that changes nothing.
+    #[error("the draft holds neither root nor targets metadata")]
+    EmptyDraft,
+    /// An address that is neither `https` nor loopback `http`.
+    #[error("`{url}` is not an https address")]
+    Url {
+        /// The address.
+        url: String,
+    },
+    /// A name that cannot be a folder name everywhere.
+    #[error("`{name}` cannot name a trust root")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// No trust root of this name.
+    #[error("no trust root is called `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// A trust root of this name is there already.
+    #[error("a trust root called `{name}` is already there")]
+    Known {
+        /// The name.
+        name: String,
+    },
+    /// Root metadata other than the pinned.
+    #[error("root metadata has digest {found} instead of the pinned {expected}")]
+    Pin {
+        /// The pinned SHA-256.
+        expected: String,
+        /// The digest found.
+        found: String,
+    },
+    /// The repository does not offer a target.
+    #[error("the repository has no target `{name}`")]
+    NoTarget {
+        /// The target.
+        name: String,
+    },
+    /// Nothing cached to work with offline.
+    #[error("nothing is cached for `{name}`")]
+    NoCache {
+        /// The trust root.
+        name: String,
+    },
+    /// The repository did not answer.
+    #[error("cannot fetch `{url}`: {reason}")]
+    Unavailable {
+        /// The address.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A target that the verifier cannot read.
+    #[error("`{name}` is not usable")]
+    Document {
+        /// The target.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: verify::Error,
+    },
+    /// Our own fault.
+    #[error("internal error: {what}")]
+    Internal {
+        /// What should not have happened.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// The stable kebab-case code; `docs/codes/tuf-root.md` has a paragraph for each.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "tuf-io",
+            Self::Missing { .. } => "tuf-missing",
+            Self::TooLarge { .. } => "tuf-too-large",
+            Self::Malformed { .. } => "tuf-malformed",
+            Self::Altered { .. } => "tuf-altered",
+            Self::Integrity { .. } => "tuf-integrity",
+            Self::Version { .. } => "tuf-version",
+            Self::Threshold { .. } => "tuf-threshold",
+            Self::Signature { .. } => "tuf-signature",
+            Self::Expired { .. } => "tuf-expired",
+            Self::Rollback { .. } => "tuf-rollback",
+            Self::PrivateKey => "tuf-private-key",
+            Self::PublicKey => "tuf-public-key",
+            Self::Unauthorized { .. } => "tuf-unauthorized",
+            Self::ThresholdRange { .. } => "tuf-threshold-range",
+            Self::Lifetime { .. } => "tuf-lifetime",
+            Self::TargetName { .. } => "tuf-target-name",
+            Self::Exists { .. } => "tuf-exists",
+            Self::StaleDraft { .. } => "tuf-stale-draft",
+            Self::EmptyDraft => "tuf-empty-draft",
+            Self::Url { .. } => "trust-url",
+            Self::Name { .. } => "trust-name",
+            Self::Unknown { .. } => "trust-unknown",
+            Self::Known { .. } => "trust-known",
+            Self::Pin { .. } => "trust-pin",
+            Self::NoTarget { .. } => "trust-no-target",
+            Self::NoCache { .. } => "trust-no-cache",
+            Self::Unavailable { .. } => "trust-unavailable",
+            Self::Document { .. } => "trust-document",
+            Self::Internal { .. } => "tuf-internal",
+        }
+    }
+
+    /// The exit code a program reports it with: 1 looked and refused, 2 usage or configuration, 3 could not look, 70 our bug.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Missing { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::Altered { .. }
+            | Self::Integrity { .. }
+            | Self::Version { .. }
+            | Self::Threshold { .. }
+            | Self::Signature { .. }
+            | Self::Expired { .. }
+            | Self::Rollback { .. }
+            | Self::Pin { .. }
+            | Self::NoTarget { .. }
+            | Self::Document { .. } => 1,
+            Self::PrivateKey
+            | Self::PublicKey
+            | Self::Unauthorized { .. }
+            | Self::ThresholdRange { .. }
+            | Self::Lifetime { .. }
+            | Self::TargetName { .. }
+            | Self::Exists { .. }
+            | Self::StaleDraft { .. }
+            | Self::EmptyDraft
+            | Self::Url { .. }
+            | Self::Name { .. }
+            | Self::Unknown { .. }
+            | Self::Known { .. } => 2,
+            Self::Io { .. } | Self::NoCache { .. } | Self::Unavailable { .. } => 3,
+            Self::Internal { .. } => 70,
+        }
+    }
+
+    /// What to try next, as one sentence without a final period.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "check the path, its permissions and the free space",
+            Self::Missing { .. } => "restore the file from a copy of the repository",
+            Self::TooLarge { .. } => "no honest repository has such a file; ask its operator",
+            Self::Malformed { .. } | Self::Altered { .. } | Self::Integrity { .. } | Self::Signature { .. } => {
+                "restore the file from a copy of the repository and find out who changed it"
+            }
+            Self::Version { .. } => "a root is followed one version at a time; restore the missing one",
+            Self::Threshold { .. } => "let more holders run `tuf-root sign`, then publish again",
+            Self::Expired { .. } => {
+                "timestamp and snapshot: `tuf-root refresh`; targets: `tuf-root publish`; root: `tuf-root rotate`"
+            }
+            Self::Rollback { .. } => "somebody serves old metadata; do not remove the cache, ask the operator",
+            Self::PrivateKey | Self::PublicKey => "make one with `tuf-root key FILE`",
+            Self::Unauthorized { .. } => "use a key of the role, or give the role this key with `tuf-root rotate`",
+            Self::ThresholdRange { .. } => "ask for at least one signature and at most one of each key",
+            Self::Lifetime { .. } => "use between one second and a few years",
+            Self::TargetName { .. } => "use letters, digits, `.`, `_` and `-`, not beginning with a dot",
+            Self::Exists { .. } => "choose another folder",
+            Self::StaleDraft { .. } => "make the draft again from the present repository",
+            Self::EmptyDraft => "make one with `tuf-root publish` or `tuf-root rotate`",
+            Self::Url { .. } => "plain http is accepted for 127.0.0.1, ::1 and localhost only",
+            Self::Name { .. } => "use lowercase letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+            Self::Unknown { .. } => "`cargo sigstore trust list` shows the names, `cargo sigstore trust add` adds one",
+            Self::Known { .. } => "remove it first with `cargo sigstore trust remove`",
+            Self::Pin { .. } => "get root file and digest from the operator over a second channel",
+            Self::NoTarget { .. } => "the address may belong to a repository of something else",
+            Self::NoCache { .. } => "run `cargo sigstore trust update` once while online",
+            Self::Unavailable { .. } => "try again later, or use `--offline` to work with what is cached",
+            Self::Document { .. } => "update this program, or ask the operator of the instance",
+            Self::Internal { .. } => "please report this",
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source: Arc::new(source),
+        }
+    }
+}
+
+/// The instant as a TUF library wants it.
+pub(crate) fn instant(at: UnixTime) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_second(at.as_secs()).ok()
+}
