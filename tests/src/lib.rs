@@ -11,10 +11,12 @@ pub mod project;
 pub mod registry;
 pub mod run;
 pub mod service;
+pub mod stage;
 pub mod tools;
 
 pub use error::{Doing, Error};
 pub use instance::Instance;
 pub use issuer::Issuer;
 pub use registry::Registry;
+pub use stage::Stage;
 pub use tools::Tools;
