@@ -10,11 +10,11 @@ use aws_lc_rs::{
     signature::{self as aws, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
 };
 use der::{
-    Decode as _, Sequence, Tag, Tagged as _,
-    asn1::{ObjectIdentifier, UintRef},
+    Decode as _, Encode as _, Sequence, Tag, Tagged as _,
+    asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef},
 };
 use sha2::{Digest as _, Sha256};
-use spki::SubjectPublicKeyInfoRef;
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use crate::{Digest, Error, HashAlgorithm, pem};
 
@@ -127,6 +127,15 @@ impl PublicKey {
     /// [`Error::Key`] when the point is off the curve.
     pub fn from_p256_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Result<Self, Error> {
         Self::from_spki_der(&[P256_SPKI_PREFIX.as_slice(), x, y].concat())
+    }
+
+    /// An RSA key from modulus and exponent, big-endian, as a JSON Web Key writes them [RFC 7518 §6.3.1].
+    ///
+    /// # Errors
+    /// [`Error::Key`] as [`Self::from_spki_der`].
+    pub fn from_rsa_components(modulus: &[u8], exponent: &[u8]) -> Result<Self, Error> {
+        let spki = rsa_spki(modulus, exponent).map_err(|_| Error::Key)?;
+        Self::from_spki_der(&spki)
     }
 
     /// An Ed25519 key from its 32 bytes.
@@ -377,6 +386,22 @@ fn kind_of(spki_der: &[u8]) -> Option<KeyKind> {
         }
         _ => None,
     }
+}
+
+fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> der::Result<Vec<u8>> {
+    let key = RsaPublicKey {
+        modulus: UintRef::new(modulus)?,
+        public_exponent: UintRef::new(exponent)?,
+    };
+    let algorithm = AlgorithmIdentifierRef {
+        oid: RSA_ENCRYPTION,
+        parameters: Some(AnyRef::NULL),
+    };
+    SubjectPublicKeyInfoRef {
+        algorithm,
+        subject_public_key: BitStringRef::from_bytes(&key.to_der()?)?,
+    }
+    .to_der()
 }
 
 /// Bits of a big-endian number without leading zero bytes.
