@@ -1,0 +1,292 @@
+//! The decision on one crate: evidence in, [`Verdict`] out. No clock, no network, no files.
+//!
+//! The order is cheap before dear, and each refusal lists everything found at its step: the archive's own rules, the request
+//! against the manifest inside, the policy's rule, the bundles, the fourteen provenance checks.
+
+use package::{Archive, Description, Limits, Manifest, Registries};
+use verify::{
+    Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
+    agreement::{self, CrateFacts, Expectations, Outcome},
+    provenance::{self, package_url},
+};
+
+use crate::policy::{RegistryPolicy, Rule, Unlisted};
+
+/// What a decision needs besides the crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// Who may publish what.
+    pub policy: &'a RegistryPolicy,
+    /// Whom to believe.
+    pub verifier: &'a Verifier,
+    /// The registry that the gate stands before.
+    pub registries: &'a Registries,
+    /// The index URL for package URLs; none for crates.io.
+    pub index_url: Option<&'a str>,
+    /// Bounds on the archive.
+    pub limits: &'a Limits,
+    /// Bounds on the evidence.
+    pub budget: &'a Budget,
+}
+
+/// The crate to decide on.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Name, as the request or URL says it.
+    pub name: &'a str,
+    /// Version, likewise.
+    pub version: &'a str,
+    /// The `.crate`.
+    pub archive: &'a [u8],
+    /// What the publish request or the index line says of it, where there is one.
+    pub claimed: Option<&'a Description>,
+}
+
+/// What is known about a digest.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// Every bundle found, JSON; possibly none.
+    Bundles(Vec<Vec<u8>>),
+    /// The store could not be asked.
+    Unavailable,
+}
+
+/// The decision.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Let it through.
+    Admit(Admission),
+    /// We looked and refuse: at least one finding.
+    Refuse(Vec<Finding>),
+    /// We could not look; to be asked again.
+    Defer,
+}
+
+/// Why a crate is let through.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// SHA-256 of the archive.
+    pub digest: Sha256Digest,
+    /// What the manifest inside says: index lines are held against it.
+    pub description: Description,
+    /// On what ground.
+    pub ground: Ground,
+}
+
+/// On what ground a crate is let through.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Ground {
+    /// Verified statements, provenance first, and the SLSA build level.
+    Attested {
+        /// What was verified.
+        statements: Vec<Verified>,
+        /// SLSA build level.
+        level: u8,
+    },
+    /// An exception of the policy, with its reason.
+    Exception(String),
+    /// No rule names the crate, and the policy lets such crates through.
+    Unlisted,
+}
+
+/// One thing wrong with a crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable kebab-case code of `docs/codes.md`.
+    pub code: &'static str,
+    /// What is wrong, with what was expected and found.
+    pub cause: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl Ground {
+    /// Who published, where that was established.
+    #[must_use]
+    pub fn identity(&self) -> Option<&WorkloadIdentity> {
+        match self {
+            Self::Attested { statements, .. } => statements.first().and_then(Verified::identity),
+            Self::Exception(_) | Self::Unlisted => None,
+        }
+    }
+}
+
+impl Gate<'_> {
+    /// Decides on one crate.
+    #[must_use]
+    pub fn decide(&self, candidate: &Candidate<'_>, evidence: &Evidence, now: UnixTime) -> Verdict {
+        let (archive, manifest) = match self.open(candidate) {
+            Ok(opened) => opened,
+            Err(error) => return Verdict::Refuse(vec![archive_finding(&error)]),
+        };
+        let differences = candidate.claimed.map(|claimed| manifest.description.differences(claimed));
+        if let Some(differences) = differences.filter(|list| !list.is_empty()) {
+            return Verdict::Refuse(differences.iter().map(difference_finding).collect());
+        }
+        let admit = |ground| {
+            let digest = Sha256Digest::of(candidate.archive);
+            Verdict::Admit(Admission { digest, description: manifest.description.clone(), ground })
+        };
+        if let Some(exception) = self.policy.exception_for(candidate.name, candidate.version, now) {
+            return admit(Ground::Exception(exception.reason.clone()));
+        }
+        let Some(rule) = self.policy.rule_for(candidate.name) else {
+            return match self.policy.unlisted() {
+                Unlisted::Admit => admit(Ground::Unlisted),
+                Unlisted::Refuse => Verdict::Refuse(vec![unlisted_finding(candidate.name)]),
+            };
+        };
+        let Evidence::Bundles(bundles) = evidence else { return Verdict::Defer };
+        match self.attested(candidate, &archive, &manifest, rule, bundles, now) {
+            Ok(ground) => admit(ground),
+            Err(findings) => Verdict::Refuse(findings),
+        }
+    }
+
+    fn open(&self, candidate: &Candidate<'_>) -> Result<(Archive, Manifest), package::Error> {
+        let archive = Archive::read(candidate.archive, candidate.name, candidate.version, self.limits)?;
+        let manifest = Manifest::of_package(&archive.manifest, candidate.name, candidate.version, self.registries)?;
+        Ok((archive, manifest))
+    }
+
+    /// Every required statement verified under the rule's identity, and the provenance in agreement with the crate.
+    fn attested(
+        &self,
+        candidate: &Candidate<'_>,
+        archive: &Archive,
+        manifest: &Manifest,
+        rule: &Rule,
+        bundles: &[Vec<u8>],
+        now: UnixTime,
+    ) -> Result<Ground, Vec<Finding>> {
+        let digest = Sha256Digest::of(candidate.archive);
+        if bundles.is_empty() {
+            return Err(vec![missing_finding(&digest)]);
+        }
+        let mut statements = Vec::new();
+        for predicate_type in rule.required_statements() {
+            statements.push(self.statement(rule, predicate_type, &digest, bundles, now)?);
+        }
+        let facts = self.facts(candidate, archive, manifest, digest);
+        let expectations = Expectations {
+            issuers: vec![rule.issuer.clone()],
+            trusted_builders: self.policy.trusted_builders().to_vec(),
+            minimum_level: rule.minimum_level,
+            tag_required: rule.tag_required,
+            previous: None,
+        };
+        let Some(provenance) = statements.first() else { return Err(vec![missing_finding(&digest)]) };
+        let report = agreement::examine(provenance, &facts, &expectations, self.budget)
+            .map_err(|error| vec![evidence_finding(&error)])?;
+        let differences: Vec<_> = report.differences().map(agreement_finding).collect();
+        if differences.is_empty() { Ok(Ground::Attested { statements, level: report.level }) } else { Err(differences) }
+    }
+
+    /// The first bundle that verifies with this predicate type; else why each did not.
+    fn statement(
+        &self,
+        rule: &Rule,
+        predicate_type: &str,
+        digest: &Sha256Digest,
+        bundles: &[Vec<u8>],
+        now: UnixTime,
+    ) -> Result<Verified, Vec<Finding>> {
+        let policy = rule_policy(rule, predicate_type).map_err(|error| vec![evidence_finding(&error)])?;
+        let mut findings = Vec::new();
+        for bytes in bundles {
+            let verified = Bundle::from_json(bytes, self.budget)
+                .and_then(|bundle| self.verifier.verify(&bundle, &Artifact::Digest(*digest), &policy, now));
+            match verified {
+                Ok(verified) => return Ok(verified),
+                Err(verify::Error::PredicateType { .. }) => {}
+                Err(error) => findings.push(evidence_finding(&error)),
+            }
+        }
+        if findings.is_empty() {
+            findings.push(Finding {
+                code: "gate-statement-missing",
+                cause: format!("no statement of type {predicate_type} for sha256:{digest}"),
+                hint: "publish with `cargo sigstore publish`, which attests everything the policy can ask for",
+            });
+        }
+        Err(findings)
+    }
+
+    fn facts(&self, candidate: &Candidate<'_>, archive: &Archive, manifest: &Manifest, digest: Sha256Digest) -> CrateFacts {
+        CrateFacts {
+            name: candidate.name.to_owned(),
+            version: candidate.version.to_owned(),
+            digest,
+            package_url: package_url(candidate.name, candidate.version, self.index_url),
+            vcs: archive.vcs_info.as_ref().map(|vcs| agreement::VcsInfo {
+                commit: vcs.commit.clone(),
+                dirty: vcs.dirty,
+                path: vcs.path.clone().unwrap_or_default(),
+            }),
+            repository: manifest.repository.clone(),
+        }
+    }
+}
+
+fn rule_policy(rule: &Rule, predicate_type: &str) -> Result<Policy, verify::Error> {
+    let policy = Policy::identity_pattern(&rule.identity_pattern(), &rule.issuer)?.predicate_type(predicate_type);
+    Ok(rule.claims().into_iter().fold(policy, |policy, (claim, value)| policy.claim(claim, value)))
+}
+
+fn archive_finding(error: &package::Error) -> Finding {
+    Finding {
+        code: error.code(),
+        cause: error.to_string(),
+        hint: "let `cargo package` make the archive; it never writes what is refused here",
+    }
+}
+
+fn difference_finding(difference: &package::Difference) -> Finding {
+    Finding {
+        code: "gate-manifest-differs",
+        cause: difference.to_string(),
+        hint: "cargo builds what the index says: publish with an unmodified cargo, so that request and manifest agree",
+    }
+}
+
+fn unlisted_finding(name: &str) -> Finding {
+    Finding {
+        code: "gate-no-rule",
+        cause: format!("no rule of the registry's policy names `{name}`"),
+        hint: "ask the registry's operator for a rule that says who may publish this crate",
+    }
+}
+
+fn missing_finding(digest: &Sha256Digest) -> Finding {
+    Finding {
+        code: "gate-no-attestation",
+        cause: format!("nobody attested sha256:{digest}"),
+        hint: "publish from CI with `cargo sigstore publish`",
+    }
+}
+
+fn evidence_finding(error: &verify::Error) -> Finding {
+    Finding {
+        code: error.code(),
+        cause: error.to_string(),
+        hint: "the code's paragraph in docs/codes.md says what this means and what to do",
+    }
+}
+
+fn agreement_finding(check: &agreement::Check) -> Finding {
+    let cause = match &check.outcome {
+        Outcome::Differs { expected, found } => {
+            format!("provenance check {} ({}): expected {expected}, found {found}", check.number, check.name)
+        }
+        other => format!("provenance check {} ({}): {other:?}", check.number, check.name),
+    };
+    Finding {
+        code: "gate-provenance-differs",
+        cause,
+        hint: "build and publish this version from the workflow and commit that its provenance names",
+    }
+}
+
+/// The predicate type every rule asks for.
+pub const PROVENANCE: &str = provenance::PREDICATE_TYPE;

@@ -1,0 +1,394 @@
+//! The registry's policy: which identity may publish which crate, in one TOML file reviewed like code.
+//!
+//! ```toml
+//! trusted-builders = ["https://github.com/acme/builders/.github/workflows/publish.yml"]
+//! unlisted = "refuse"            # or "admit": crates that no rule names need no attestation
+//!
+//! [[rule]]
+//! crates = ["acme", "acme-*"]
+//! issuer = "https://token.actions.githubusercontent.com"
+//! repository = "https://github.com/acme/acme"
+//! workflow = ".github/workflows/release.yml"
+//! ref = "refs/tags/*"
+//!
+//! [[exception]]
+//! crate = "acme-old"
+//! version = "0.3.0"
+//! reason = "published before the gate"
+//! expires = 2027-06-30
+//! ```
+
+use std::collections::BTreeSet;
+
+use semver::Version;
+use serde::Deserialize;
+use verify::{Sha256Digest, UnixTime, identity::Claim, provenance::PREDICATE_TYPE};
+
+/// A policy, read whole or refused whole.
+#[derive(Clone, Debug)]
+pub struct RegistryPolicy {
+    digest: Sha256Digest,
+    document: Document,
+}
+
+/// Why a policy file is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Not TOML of this shape; the text names line and field.
+    #[error("policy: {0}")]
+    Shape(String),
+    /// A rule that names nobody, or a pattern with `*` elsewhere than at its end.
+    #[error("policy rule {number}: {reason}")]
+    Rule {
+        /// Position, from 1.
+        number: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// An exception without a reason, a version or an end.
+    #[error("policy exception {number}: {reason}")]
+    Exception {
+        /// Position, from 1.
+        number: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+}
+
+impl PolicyError {
+    /// The stable kebab-case code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Shape(_) => "policy-shape",
+            Self::Rule { .. } => "policy-rule",
+            Self::Exception { .. } => "policy-exception",
+        }
+    }
+}
+
+/// Who may publish the crates that a rule names.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rule {
+    /// Crate names, or prefixes ending in `*`.
+    pub crates: Vec<String>,
+    /// OIDC issuer.
+    pub issuer: String,
+    /// Source repository URL.
+    pub repository: String,
+    /// Immutable repository id.
+    #[serde(default)]
+    pub repository_id: Option<String>,
+    /// Immutable owner id.
+    #[serde(default)]
+    pub owner_id: Option<String>,
+    /// Path of the workflow in the repository.
+    pub workflow: String,
+    /// Ref, or a prefix ending in `*`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Deployment environment.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// Predicate types that must be there; provenance always must.
+    #[serde(default)]
+    pub statements: BTreeSet<String>,
+    /// Lowest SLSA build level, 1 to 3.
+    #[serde(default = "two")]
+    pub minimum_level: u8,
+    /// Whether the ref must be the tag of the version.
+    #[serde(default)]
+    pub tag_required: bool,
+}
+
+/// A version let through without evidence.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exception {
+    /// Crate name.
+    #[serde(rename = "crate")]
+    pub name: String,
+    /// Exact version.
+    pub version: Version,
+    /// Why; shown in every report.
+    pub reason: String,
+    /// Last day.
+    pub expires: toml::value::Datetime,
+}
+
+/// What becomes of crates that no rule names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unlisted {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They need no attestation; the archive rules and the comparison with the manifest still hold.
+    Admit,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Document {
+    #[serde(default)]
+    unlisted: Unlisted,
+    #[serde(default)]
+    trusted_builders: Vec<String>,
+    #[serde(default)]
+    rule: Vec<Rule>,
+    #[serde(default)]
+    exception: Vec<Exception>,
+}
+
+impl RegistryPolicy {
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for the first thing wrong; nothing of a wrong file is used.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        let document: Document = toml::from_str(text).map_err(|error| PolicyError::Shape(error.to_string()))?;
+        for (number, rule) in (1_usize..).zip(&document.rule) {
+            rule.check().map_err(|reason| PolicyError::Rule { number, reason })?;
+        }
+        for (number, exception) in (1_usize..).zip(&document.exception) {
+            exception
+                .check()
+                .map_err(|reason| PolicyError::Exception { number, reason })?;
+        }
+        Ok(Self {
+            digest: Sha256Digest::of(text.as_bytes()),
+            document,
+        })
+    }
+
+    /// SHA-256 of the file: part of every verdict's key and of the summary that the registry signs.
+    #[must_use]
+    pub const fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+
+    /// The first rule that names this crate.
+    #[must_use]
+    pub fn rule_for(&self, name: &str) -> Option<&Rule> {
+        self.document
+            .rule
+            .iter()
+            .find(|rule| rule.crates.iter().any(|pattern| matches(pattern, name)))
+    }
+
+    /// The exception for this version that has not expired.
+    #[must_use]
+    pub fn exception_for(&self, name: &str, version: &str, now: UnixTime) -> Option<&Exception> {
+        self.document.exception.iter().find(|exception| {
+            exception.name == name
+                && exception.version.to_string() == version
+                && exception.last_second().is_some_and(|end| now <= end)
+        })
+    }
+
+    /// What becomes of crates that no rule names.
+    #[must_use]
+    pub const fn unlisted(&self) -> Unlisted {
+        self.document.unlisted
+    }
+
+    /// Builders known to isolate signing from the build, without `@ref`.
+    #[must_use]
+    pub fn trusted_builders(&self) -> &[String] {
+        &self.document.trusted_builders
+    }
+}
+
+impl Rule {
+    /// The subject alternative name a certificate must have: a prefix when it ends in `*`.
+    #[must_use]
+    pub fn identity_pattern(&self) -> String {
+        format!("{}/{}@{}", self.repository, self.workflow, self.reference)
+    }
+
+    /// Claims a certificate must have besides its name and issuer.
+    #[must_use]
+    pub fn claims(&self) -> Vec<(Claim, &str)> {
+        let optional = [
+            (Claim::SourceRepositoryIdentifier, &self.repository_id),
+            (Claim::SourceRepositoryOwnerIdentifier, &self.owner_id),
+            (Claim::DeploymentEnvironment, &self.environment),
+        ];
+        let stated = optional
+            .into_iter()
+            .filter_map(|(claim, value)| Some((claim, value.as_deref()?)));
+        std::iter::once((Claim::SourceRepositoryUri, self.repository.as_str()))
+            .chain(stated)
+            .collect()
+    }
+
+    /// Predicate types that must be there, provenance first.
+    pub fn required_statements(&self) -> impl Iterator<Item = &str> {
+        let others = self
+            .statements
+            .iter()
+            .map(String::as_str)
+            .filter(|uri| *uri != PREDICATE_TYPE);
+        std::iter::once(PREDICATE_TYPE).chain(others)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let anchored = |pattern: &str| !pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
+        let rules = [
+            (
+                !self.crates.is_empty() && !self.crates.iter().any(String::is_empty),
+                "names no crate",
+            ),
+            (
+                self.crates.iter().all(|pattern| anchored(pattern)),
+                "`*` may stand only at the end of a crate pattern",
+            ),
+            (
+                self.issuer.starts_with("https://") || self.issuer.starts_with("http://127.0.0.1"),
+                "issuer is no https URL",
+            ),
+            (
+                self.repository.contains("://") && !self.repository.ends_with('/'),
+                "repository is no URL, or ends in `/`",
+            ),
+            (
+                !self.repository.contains('*') && !self.workflow.contains('*'),
+                "repository and workflow take no pattern",
+            ),
+            (
+                !self.workflow.is_empty() && !self.workflow.starts_with('/'),
+                "workflow is no path in the repository",
+            ),
+            (
+                !self.reference.is_empty() && anchored(&self.reference),
+                "`*` may stand only at the end of a ref",
+            ),
+            ((1..=3).contains(&self.minimum_level), "minimum-level is 1, 2 or 3"),
+        ];
+        rules
+            .into_iter()
+            .find(|(holds, _)| !holds)
+            .map_or(Ok(()), |(_, reason)| Err(reason))
+    }
+}
+
+impl Exception {
+    fn check(&self) -> Result<(), &'static str> {
+        if self.name.is_empty() || self.reason.trim().is_empty() {
+            return Err("a crate and a reason are needed");
+        }
+        self.last_second()
+            .map(|_| ())
+            .ok_or("expires is no date, as in 2027-06-30")
+    }
+
+    /// The last second of the day it expires, in UTC.
+    fn last_second(&self) -> Option<UnixTime> {
+        let date = self.expires.date.filter(|_| self.expires.time.is_none())?;
+        UnixTime::from_rfc3339(&format!("{date}T23:59:59Z")).ok()
+    }
+}
+
+/// Exact, or a prefix when the pattern ends in `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    pattern
+        .strip_suffix('*')
+        .map_or(pattern == name, |prefix| name.starts_with(prefix))
+}
+
+const fn two() -> u8 {
+    2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HONEST: &str = r#"
+trusted-builders = ["https://github.com/acme/builders/.github/workflows/publish.yml"]
+
+[[rule]]
+crates = ["acme", "acme-*"]
+issuer = "https://token.actions.githubusercontent.com"
+repository = "https://github.com/acme/acme"
+repository-id = "7"
+workflow = ".github/workflows/release.yml"
+ref = "refs/tags/*"
+statements = ["https://cyclonedx.org/bom"]
+
+[[exception]]
+crate = "acme-old"
+version = "0.3.0"
+reason = "published before the gate"
+expires = 2027-06-30
+"#;
+
+    fn read(text: &str) -> Result<RegistryPolicy, PolicyError> {
+        RegistryPolicy::from_toml(text)
+    }
+
+    #[test]
+    fn a_rule_says_who_may_publish() {
+        let policy = read(HONEST).unwrap();
+        let rule = policy.rule_for("acme-core").unwrap();
+        assert_eq!(
+            rule.identity_pattern(),
+            "https://github.com/acme/acme/.github/workflows/release.yml@refs/tags/*"
+        );
+        let statements: Vec<_> = rule.required_statements().collect();
+        assert_eq!(
+            statements,
+            ["https://slsa.dev/provenance/v1", "https://cyclonedx.org/bom"]
+        );
+        assert_eq!(rule.claims().len(), 2);
+        assert!(policy.rule_for("acmecore").is_none() && policy.rule_for("acme").is_some());
+        assert_eq!((policy.unlisted(), rule.minimum_level), (Unlisted::Refuse, 2));
+    }
+
+    #[test]
+    fn an_exception_ends_with_its_last_day() {
+        let policy = read(HONEST).unwrap();
+        let last = UnixTime::from_rfc3339("2027-06-30T23:59:59Z").unwrap();
+        assert!(policy.exception_for("acme-old", "0.3.0", last).is_some());
+        assert!(policy.exception_for("acme-old", "0.3.0", last.plus_secs(1)).is_none());
+        assert!(policy.exception_for("acme-old", "0.3.1", last).is_none());
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_whole() {
+        for (from, to, code) in [
+            ("ref = \"refs/tags/*\"", "", "policy-shape"),
+            ("ref = \"refs/tags/*\"", "ref = \"refs/*/x\"", "policy-rule"),
+            ("ref = \"refs/tags/*\"", "ref = \"\"", "policy-rule"),
+            ("repository-id", "repositry-id", "policy-shape"),
+            ("[\"acme\", \"acme-*\"]", "[]", "policy-rule"),
+            ("[\"acme\", \"acme-*\"]", "[\"*acme\"]", "policy-rule"),
+            ("https://token", "http://token", "policy-rule"),
+            (
+                "repository = \"https://github.com/acme/acme\"",
+                "repository = \"https://github.com/acme/*\"",
+                "policy-rule",
+            ),
+            ("workflow = \".github", "workflow = \"/.github", "policy-rule"),
+            ("expires = 2027-06-30", "", "policy-shape"),
+            ("expires = 2027-06-30", "expires = 07:00:00", "policy-exception"),
+            (
+                "reason = \"published before the gate\"",
+                "reason = \" \"",
+                "policy-exception",
+            ),
+            ("version = \"0.3.0\"", "version = \"0.3\"", "policy-shape"),
+        ] {
+            assert!(HONEST.contains(from), "{from}");
+            assert_eq!(read(&HONEST.replacen(from, to, 1)).unwrap_err().code(), code, "{to}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_another_digest() {
+        let policy = read(HONEST).unwrap();
+        assert_ne!(policy.digest(), read(&format!("{HONEST}\n")).unwrap().digest());
+    }
+}
