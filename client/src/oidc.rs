@@ -1,0 +1,166 @@
+//! Workload and personal identity tokens [OpenID Connect Core 1.0]: where they come from and what they say.
+//!
+//! Sources are asked in a fixed order, each for itself; the first that is present must answer, so that a broken setup is
+//! reported instead of silently passed over. Tokens are asked for late, kept in memory only and never shown.
+
+mod ambient;
+mod command;
+mod interactive;
+mod predict;
+mod refusal;
+mod token;
+
+use std::sync::Arc;
+
+use verify::UnixTime;
+
+pub use self::{
+    command::is_secret_variable,
+    interactive::Interactive,
+    predict::{Shape, predict, predict_at},
+    refusal::OidcError,
+    token::{IdentityToken, TokenSource},
+};
+use crate::Http;
+
+/// What kind of token is wanted and where it may come from.
+#[derive(Clone)]
+pub struct TokenOptions {
+    /// The audience the token must name: `sigstore`, or a registry's host.
+    pub audience: String,
+    /// A token given by the user; nothing else is asked then.
+    pub explicit: Option<IdentityToken>,
+    /// Whether the environment of a CI may be asked. `SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS` overrides it.
+    pub ambient: bool,
+    /// Sign-in of a person in a browser, when nothing else is there; only ever set on a terminal.
+    pub interactive: Option<Interactive>,
+    /// Called with each secret as soon as it is known, before anything else can print it: `::add-mask::` of a CI.
+    pub mask: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+/// Ambient tokens for audience `sigstore`.
+impl Default for TokenOptions {
+    fn default() -> Self {
+        Self {
+            audience: "sigstore".to_owned(),
+            explicit: None,
+            ambient: true,
+            interactive: None,
+            mask: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for TokenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenOptions")
+            .field("audience", &self.audience)
+            .field("explicit", &self.explicit)
+            .field("ambient", &self.ambient)
+            .field("interactive", &self.interactive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Obtains a token: explicit, `SIGSTORE_ID_TOKEN`, GitHub or Forgejo, GitLab, Buildkite, CircleCI, Codefresh, a person.
+///
+/// `env` reads one environment variable; an empty value counts as absent. The token is checked for audience and expiry,
+/// nothing more: only the certificate authority can tell whether it is genuine.
+///
+/// # Errors
+/// [`OidcError`], by the catalogue `E-ID-…`.
+pub async fn obtain(
+    http: &Http,
+    options: &TokenOptions,
+    env: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Result<IdentityToken, OidcError> {
+    let token = find(http, options, &Environment { read: env }).await?;
+    if let Some(mask) = &options.mask {
+        mask(token.secret());
+    }
+    token.check(&options.audience, crate::clock::now())?;
+    Ok(token)
+}
+
+/// A token that is asked for late and renewed before it runs out.
+#[derive(Debug)]
+pub struct FreshToken {
+    http: Http,
+    options: TokenOptions,
+    current: Option<IdentityToken>,
+}
+
+impl FreshToken {
+    /// Nothing is asked for yet.
+    #[must_use]
+    pub const fn new(http: Http, options: TokenOptions) -> Self {
+        Self {
+            http,
+            options,
+            current: None,
+        }
+    }
+
+    /// A token good for another [`LEAST_REMAINING_SECS`] seconds, obtained anew when the last one is not. A source that
+    /// cannot renew (an explicit token) gives what it has.
+    ///
+    /// # Errors
+    /// As [`obtain`].
+    pub async fn get(
+        &mut self,
+        env: &(dyn Fn(&str) -> Option<String> + Sync),
+        now: UnixTime,
+    ) -> Result<&IdentityToken, OidcError> {
+        let soon = now.plus_secs(LEAST_REMAINING_SECS);
+        let good = self
+            .current
+            .take()
+            .filter(|token| token.expires_at().is_some_and(|end| end > soon));
+        let token = match good {
+            Some(token) => token,
+            None => obtain(&self.http, &self.options, env).await?,
+        };
+        Ok(self.current.insert(token))
+    }
+}
+
+/// A token with less than this many seconds left is obtained anew.
+pub const LEAST_REMAINING_SECS: i64 = 60;
+
+/// Environment variables through the caller's function; empty ones are absent.
+struct Environment<'a> {
+    read: &'a (dyn Fn(&str) -> Option<String> + Sync),
+}
+
+impl Environment<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.read)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Whether the variable says yes: present and neither `0` nor `false`.
+    fn says_yes(&self, name: &str) -> bool {
+        self.text(name)
+            .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+}
+
+async fn find(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> Result<IdentityToken, OidcError> {
+    if let Some(token) = &options.explicit {
+        return Ok(token.clone());
+    }
+    if let Some(token) = ambient::from_variable(env, &options.audience)? {
+        return Ok(token);
+    }
+    let disabled = env.says_yes("SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS");
+    if options.ambient && !disabled {
+        if let Some(token) = ambient::detect(http, options, env).await? {
+            return Ok(token);
+        }
+    }
+    match &options.interactive {
+        Some(interactive) => interactive::sign_in(http, interactive).await,
+        None => Err(OidcError::NoSource),
+    }
+}
