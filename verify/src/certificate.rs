@@ -21,7 +21,7 @@ use crate::{
 
 mod reading;
 
-pub(crate) use reading::scheme_of;
+pub(crate) use reading::{contents, offset, scheme_of, whole};
 use reading::{read_certificate, read_usage};
 
 /// A certificate, parsed once. Signature, dates and profile are checked by their users.
@@ -241,6 +241,12 @@ impl Certificate {
         encode(SEQUENCE_TAG, &fields)
     }
 
+    /// Value of the `SubjectKeyIdentifier` extension.
+    pub(crate) fn subject_key_id(&self) -> Option<&[u8]> {
+        let id = <&OctetStringRef>::from_der(self.extension(&SUBJECT_KEY_ID)?).ok()?;
+        Some(id.as_bytes())
+    }
+
     pub(crate) const fn usage(&self) -> &Usage {
         &self.usage
     }
@@ -400,11 +406,10 @@ const EXTENSIONS_TAG: u8 = 0xa3;
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+const SUBJECT_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
 const SUBJECT_ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 /// `id-kp-codeSigning` [RFC 5280 §4.2.1.12].
 pub(crate) const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
-/// `id-kp-timeStamping` [RFC 5280 §4.2.1.12].
-pub(crate) const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
 /// [RFC 6962 §3.3]
 const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
 /// [RFC 6962 §3.1]

@@ -286,6 +286,9 @@ pub enum Error {
         /// Lowercase name of the algorithm.
         algorithm: &'static str,
     },
+    /// A signature that covers the artifact's bytes, not a digest of them.
+    #[error("the bytes of the artifact are needed")]
+    BytesNeeded,
     /// A payload that is no in-toto statement.
     #[error("envelope holds no in-toto statement but `{found}`")]
     PayloadType {
@@ -325,6 +328,22 @@ pub enum Error {
         /// What the policy demands.
         expected: String,
         /// What the certificate says; empty when it says nothing.
+        found: String,
+    },
+    /// A claim with a value that the policy refuses.
+    #[error("claim {claim} is `{found}`, which the policy refuses")]
+    ClaimDenied {
+        /// Name of the claim.
+        claim: &'static str,
+        /// The refused value.
+        found: String,
+    },
+    /// The artifact is a subject of the statement, under another name.
+    #[error("subject is named `{found}`, not `{expected}`")]
+    SubjectName {
+        /// What the policy demands.
+        expected: String,
+        /// What the statement says.
         found: String,
     },
     /// A statement of another kind.
@@ -427,12 +446,15 @@ impl Error {
             Self::EntryMismatch { .. } => "entry-mismatch",
             Self::ArtifactMismatch => "artifact-mismatch",
             Self::DigestNeeded { .. } => "digest-needed",
+            Self::BytesNeeded => "bytes-needed",
             Self::PayloadType { .. } => "payload-type",
             Self::SubjectMismatch => "subject-mismatch",
             Self::SignerMismatch { .. } => "signer-mismatch",
             Self::IdentityMismatch { .. } => "identity-mismatch",
             Self::IssuerMismatch { .. } => "issuer-mismatch",
             Self::ClaimMismatch { .. } => "claim-mismatch",
+            Self::ClaimDenied { .. } => "claim-denied",
+            Self::SubjectName { .. } => "subject-name",
             Self::PredicateTypeMismatch { .. } => "predicate-type-mismatch",
             Self::BuilderMismatch { .. } => "builder-mismatch",
             Self::Threshold { .. } => "threshold",

@@ -4,11 +4,13 @@
 //! The entry point is [`Verifier::verify`], which alone can make a [`Verified`].
 
 pub mod agreement;
+pub mod artifact;
 pub mod budget;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
 pub mod checkpoint;
+pub mod danger;
 pub mod digest;
 pub mod dsse;
 pub mod entry;
@@ -33,6 +35,7 @@ pub mod token;
 pub mod trusted_root;
 pub mod verifier;
 
+pub use artifact::Artifact;
 pub use budget::Budget;
 pub use bundle::Bundle;
 pub use digest::{Digest, HashAlgorithm, Sha256Digest};
@@ -42,4 +45,4 @@ pub use key::PublicKey;
 pub use policy::Policy;
 pub use time::UnixTime;
 pub use trusted_root::TrustedRoot;
-pub use verifier::{Artifact, Verified, Verifier};
+pub use verifier::{Verified, Verifier};

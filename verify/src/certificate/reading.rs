@@ -171,7 +171,7 @@ pub(super) fn read_usage(der: &[u8], extensions: &[Extension]) -> Result<Usage, 
 }
 
 /// Reads one element of this tag and gives the range of its contents.
-fn contents(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
+pub(crate) fn contents(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
     let header = Header::peek(reader)?;
     let length = usize::try_from(header.length())?;
     let range = whole(reader, tag)?;
@@ -179,13 +179,13 @@ fn contents(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>>
 }
 
 /// Reads one element of this tag and gives the range it takes, header included.
-fn whole(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
+pub(crate) fn whole(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
     let start = offset(reader)?;
     AnyRef::decode(reader)?.tag().assert_eq(tag)?;
     Ok(start..offset(reader)?)
 }
 
-fn offset(reader: &SliceReader<'_>) -> der::Result<usize> {
+pub(crate) fn offset(reader: &SliceReader<'_>) -> der::Result<usize> {
     usize::try_from(reader.position())
 }
 
