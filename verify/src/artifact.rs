@@ -59,9 +59,12 @@ impl ArtifactHasher {
     #[must_use]
     pub fn finish(self) -> ArtifactDigests {
         let results = [
-            self.sha256.map(|hasher| (HashAlgorithm::Sha256, hasher.finalize().to_vec())),
-            self.sha384.map(|hasher| (HashAlgorithm::Sha384, hasher.finalize().to_vec())),
-            self.sha512.map(|hasher| (HashAlgorithm::Sha512, hasher.finalize().to_vec())),
+            self.sha256
+                .map(|hasher| (HashAlgorithm::Sha256, hasher.finalize().to_vec())),
+            self.sha384
+                .map(|hasher| (HashAlgorithm::Sha384, hasher.finalize().to_vec())),
+            self.sha512
+                .map(|hasher| (HashAlgorithm::Sha512, hasher.finalize().to_vec())),
         ];
         let digests = results.into_iter().flatten();
         ArtifactDigests {

@@ -3,7 +3,10 @@
 //! Reading refuses every contradiction that can be seen without trust: unknown or repeated members, both kinds of content
 //! or of verification material, a doubled certificate, log entry or timestamp, material that the version does not have.
 
-use crate::{Budget, Digest, Error, UnixTime, dsse::Envelope, json, merkle::NodeHash};
+use crate::{
+    Budget, Digest, Error, HashAlgorithm, UnixTime, certificate::Certificate, dsse::Envelope, json, key::KeyKind,
+    merkle::NodeHash, statement::Statement,
+};
 
 mod wire;
 
@@ -126,8 +129,7 @@ impl Bundle {
     pub fn from_json(bytes: &[u8], budget: &Budget) -> Result<Self, Error> {
         let wire: wire::Bundle = json::parse_as(bytes, wire::WHAT, budget.bundle_bytes, budget.json_depth)?;
         let bundle = wire.into_bundle(budget)?;
-        bundle.check_repetition()?;
-        bundle.check_version()?;
+        bundle.check(budget)?;
         Ok(bundle)
     }
 
@@ -150,6 +152,41 @@ impl Bundle {
         }
     }
 
+    /// Digests of the artifact that a verifier will ask for, SHA-256 first: what to give an [`crate::artifact::ArtifactHasher`].
+    ///
+    /// A bundle signed with pure Ed25519 needs the bytes themselves.
+    #[must_use]
+    pub fn artifact_algorithms(&self, budget: &Budget) -> Vec<HashAlgorithm> {
+        let mut algorithms = vec![HashAlgorithm::Sha256];
+        let key = self
+            .certificate()
+            .and_then(|der| Certificate::from_der(der, budget).ok());
+        let further = [HashAlgorithm::Sha384, HashAlgorithm::Sha512];
+        match &self.content {
+            Content::Message { digest, .. } => {
+                let stated = digest.as_ref().map(Digest::algorithm);
+                let usual = key.and_then(|certificate| match certificate.public_key().kind() {
+                    KeyKind::P384 => Some(HashAlgorithm::Sha384),
+                    KeyKind::P521 | KeyKind::Ed25519 => Some(HashAlgorithm::Sha512),
+                    KeyKind::P256 | KeyKind::Rsa { .. } => None,
+                });
+                let wanted = |algorithm: &HashAlgorithm| Some(*algorithm) == stated || Some(*algorithm) == usual;
+                algorithms.extend(further.into_iter().filter(wanted));
+            }
+            Content::Dsse(envelope) => {
+                let subjects = Statement::from_json(&envelope.payload, budget).map(|statement| statement.subjects);
+                let named = |algorithm: &HashAlgorithm| {
+                    subjects
+                        .iter()
+                        .flatten()
+                        .any(|subject| subject.digest.contains_key(algorithm.lowercase_name()))
+                };
+                algorithms.extend(further.into_iter().filter(named));
+            }
+        }
+        algorithms
+    }
+
     /// The leaf certificate, DER; none when a key hint stands in its place.
     #[must_use]
     pub fn certificate(&self) -> Option<&[u8]> {
@@ -157,6 +194,32 @@ impl Bundle {
             SignerMaterial::Certificate(der) => Some(der),
             SignerMaterial::CertificateChain(chain) => chain.first().map(Vec::as_slice),
             SignerMaterial::PublicKeyHint(_) => None,
+        }
+    }
+
+    /// What [`Self::from_json`] checks beyond its fields' shapes: a verifier repeats it, as the fields are public.
+    pub(crate) fn check(&self, budget: &Budget) -> Result<(), Error> {
+        for (count, limit, what) in [
+            (self.log_entries.len(), budget.log_entries, "log entries"),
+            (self.timestamps.len(), budget.timestamps, "timestamps"),
+        ] {
+            if count > limit {
+                return Err(Error::TooMany { what, limit });
+            }
+        }
+        self.check_repetition()?;
+        self.check_version()?;
+        self.check_envelope()
+    }
+
+    /// One envelope could hold signatures of several people, of which only the first is stamped and logged
+    /// [protobuf-specs, `Bundle.dsse_envelope`].
+    fn check_envelope(&self) -> Result<(), Error> {
+        match &self.content {
+            Content::Dsse(envelope) if envelope.signatures.len() != 1 => Err(Error::OneOf {
+                what: "envelope signature",
+            }),
+            Content::Dsse(_) | Content::Message { .. } => Ok(()),
         }
     }
 

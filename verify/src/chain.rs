@@ -119,6 +119,11 @@ impl TimestampAuthority {
         Ok(this)
     }
 
+    /// Whether the certificate names this authority as its issuer.
+    pub(crate) fn names(&self, leaf: &Certificate) -> bool {
+        self.authority.names(leaf)
+    }
+
     /// Checks a certificate that signs tokens: issued here, for timestamps and nothing else [RFC 3161 §2.3].
     ///
     /// # Errors

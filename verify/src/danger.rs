@@ -2,10 +2,7 @@
 //!
 //! Each has a legitimate use and is easy to misuse, so that a call site reads as what it is.
 
-use crate::{
-    Policy,
-    policy::Signer,
-};
+use crate::{Policy, policy::Signer};
 
 /// A policy that accepts any identity a trusted authority has certified.
 ///

@@ -225,9 +225,15 @@ impl Policy {
     ///
     /// # Errors
     /// [`Error::PredicateTypeMismatch`], [`Error::BuilderMismatch`], [`Error::SubjectMismatch`], [`Error::SubjectName`].
-    pub(crate) fn check_statement(&self, statement: Option<&Statement>, subject: Option<&Subject>) -> Result<(), Error> {
+    pub(crate) fn check_statement(
+        &self,
+        statement: Option<&Statement>,
+        subject: Option<&Subject>,
+    ) -> Result<(), Error> {
         if let Some(expected) = &self.predicate_type {
-            let found = statement.map(|statement| statement.predicate_type.as_str()).unwrap_or_default();
+            let found = statement
+                .map(|statement| statement.predicate_type.as_str())
+                .unwrap_or_default();
             if found != expected {
                 return Err(Error::PredicateTypeMismatch {
                     expected: expected.clone(),
@@ -307,9 +313,18 @@ fn glob_matches(pattern: &[u8], text: &[u8]) -> bool {
             (b'*', _) => (true, false, tail),
             _ => (false, false, tail),
         };
-        reached = advance(&reached, text, |byte| {
-            if wildcard { crosses || byte != b'/' } else { byte == *first }
-        }, wildcard);
+        reached = advance(
+            &reached,
+            text,
+            |byte| {
+                if wildcard {
+                    crosses || byte != b'/'
+                } else {
+                    byte == *first
+                }
+            },
+            wildcard,
+        );
         rest = next;
     }
     reached.last().copied().unwrap_or_default()
@@ -378,7 +393,10 @@ mod tests {
         assert_eq!(Policy::identity("", "b").unwrap_err(), Error::EmptyIdentity);
         assert_eq!(Policy::identity("a", "").unwrap_err(), Error::EmptyIdentity);
         assert_eq!(Policy::identity_pattern("", "b").unwrap_err(), Error::EmptyIdentity);
-        assert_eq!(Policy::identity_pattern("https://h/o/*", "").unwrap_err(), Error::EmptyIdentity);
+        assert_eq!(
+            Policy::identity_pattern("https://h/o/*", "").unwrap_err(),
+            Error::EmptyIdentity
+        );
     }
 
     #[test]
@@ -405,7 +423,14 @@ mod tests {
     fn a_wildcard_in_host_or_owner_is_refused() {
         assert!(Policy::identity_pattern("https://github.com/owner/*", "i").is_ok());
         assert!(Policy::identity_pattern("*@example.com", "i").is_ok());
-        for pattern in ["*", "https://*", "https://github.com/*", "https://*/o/r", "me@*", "**/x"] {
+        for pattern in [
+            "*",
+            "https://*",
+            "https://github.com/*",
+            "https://*/o/r",
+            "me@*",
+            "**/x",
+        ] {
             assert!(
                 matches!(Policy::identity_pattern(pattern, "i"), Err(Error::Pattern { .. })),
                 "{pattern}"

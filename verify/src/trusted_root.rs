@@ -5,11 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Budget, Error, PublicKey, UnixTime,
-    certificate::Certificate,
-    json,
-    key::{KeyDetails, KeyKind},
-    time::ValidityWindow,
+    Budget, Error, PublicKey, UnixTime, certificate::Certificate, json, key::KeyDetails, time::ValidityWindow,
 };
 
 /// The authorities and logs a verifier believes.
@@ -319,7 +315,7 @@ fn read_log(log: WireLog, key_details: KeyDetails) -> Result<TransparencyLog, Er
         return Err(field("hashAlgorithm"));
     }
     let key = PublicKey::from_spki_der(&bytes(&log.public_key.raw_bytes, "publicKey.rawBytes")?)?;
-    if !agrees(key_details, key.kind()) {
+    if !key_details.fits(key.kind()) {
         return Err(Error::TrustedRoot {
             reason: "a key is not of the type that keyDetails states",
         });
@@ -379,18 +375,6 @@ fn read_authority(authority: WireAuthority, budget: &Budget) -> Result<Certifica
         valid_for: window(authority.valid_for, "validFor.start")?,
         operator: authority.operator,
     })
-}
-
-fn agrees(details: KeyDetails, kind: KeyKind) -> bool {
-    match details {
-        KeyDetails::EcdsaP256Sha256 => kind == KeyKind::P256,
-        KeyDetails::EcdsaP384Sha384 => kind == KeyKind::P384,
-        KeyDetails::EcdsaP521Sha512 => kind == KeyKind::P521,
-        KeyDetails::Ed25519 | KeyDetails::Ed25519Ph => kind == KeyKind::Ed25519,
-        KeyDetails::RsaPkcs1v15Sha256_2048 | KeyDetails::RsaPssSha256_2048 => kind == KeyKind::Rsa { bits: 2048 },
-        KeyDetails::RsaPkcs1v15Sha256_3072 | KeyDetails::RsaPssSha256_3072 => kind == KeyKind::Rsa { bits: 3072 },
-        KeyDetails::RsaPkcs1v15Sha256_4096 | KeyDetails::RsaPssSha256_4096 => kind == KeyKind::Rsa { bits: 4096 },
-    }
 }
 
 /// A window without a start would be open to the past: refused.

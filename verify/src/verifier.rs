@@ -1,62 +1,53 @@
 //! The verifier, and the only maker of [`Verified`].
+//!
+//! A bundle is refused when anything in it is wrong, not only when too little of it is right: every log entry, every
+//! timestamp and every SCT that is present must hold.
+
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
 
 use crate::{
-    Budget, Bundle, Error, Policy, Sha256Digest, TrustedRoot, UnixTime, WorkloadIdentity,
+    Budget, Bundle, Error, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, WorkloadIdentity,
+    artifact::Artifact,
+    bundle::SignerMaterial,
+    certificate::CODE_SIGNING,
+    chain::{Authority, TimestampAuthority},
+    identity::Claim,
+    note,
+    policy::Signer,
     statement::{Statement, Subject},
+    trusted_root::TransparencyLog,
 };
 
-/// What the bundle is claimed to speak of.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Artifact<'a> {
-    /// The bytes themselves.
-    Bytes(&'a [u8]),
-    /// Its SHA-256, as in `Cargo.lock`.
-    Digest(Sha256Digest),
-}
+mod batch;
+mod content;
+mod entry;
+mod leaf;
+mod stamp;
+
+pub use batch::BatchItem;
+use batch::Cache;
+use content::Signed;
+use entry::EntryEvidence;
+use leaf::Leaf;
 
 /// Checks bundles against one trusted root. Keys and chains are parsed and checked once, here.
 #[derive(Debug)]
 pub struct Verifier {
-    _private: (),
-}
-
-impl Verifier {
-    /// Prepares a trusted root: keys, chains, their dates and usages.
-    ///
-    /// # Errors
-    /// [`Error::TrustedRoot`] when a chain in it does not hold together.
-    pub fn new(_trusted_root: TrustedRoot) -> Result<Self, Error> {
-        todo!()
-    }
-    /// The same with limits of the caller's.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn with_budget(_trusted_root: TrustedRoot, _budget: Budget) -> Result<Self, Error> {
-        todo!()
-    }
-    /// Checks everything a bundle claims of `artifact`, then the policy.
-    ///
-    /// # Errors
-    /// The first check that fails; see `docs/codes.md`.
-    pub fn verify(
-        &self,
-        _bundle: &Bundle,
-        _artifact: &Artifact<'_>,
-        _policy: &Policy,
-        _now: UnixTime,
-    ) -> Result<Verified, Error> {
-        todo!()
-    }
+    budget: Budget,
+    logs: Vec<TransparencyLog>,
+    ct_logs: Vec<TransparencyLog>,
+    authorities: Vec<Authority>,
+    timestamp_authorities: Vec<TimestampAuthority>,
 }
 
 /// A bundle that held: the evidence, not a boolean. Only [`Verifier`] makes one.
 #[derive(Clone, Debug)]
 pub struct Verified {
+    artifact: Option<Sha256Digest>,
     statement: Option<Statement>,
     subject: Option<Subject>,
     identity: Option<WorkloadIdentity>,
+    key: PublicKey,
     times: Vec<AuthenticatedTime>,
     log_entries: Vec<AuthenticatedEntry>,
     checks: Vec<&'static str>,
@@ -86,41 +77,347 @@ pub enum TimeSource {
 pub struct AuthenticatedEntry {
     /// The log's URL.
     pub log_url: String,
+    /// The log's id.
+    pub log_id: [u8; 32],
     /// Index as the bundle states it.
     pub index: u64,
     /// Kind and version, `hashedrekord 0.0.2`.
     pub kind: String,
 }
 
+impl Verifier {
+    /// Prepares a trusted root: keys, chains, their dates and usages.
+    ///
+    /// # Errors
+    /// [`Error::CertificateChain`] when a chain in it does not hold together, [`Error::TrustedRoot`] when the id of a
+    /// log is not that of its key.
+    pub fn new(trusted_root: TrustedRoot) -> Result<Self, Error> {
+        Self::with_budget(trusted_root, Budget::default())
+    }
+
+    /// The same with limits of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_budget(trusted_root: TrustedRoot, budget: Budget) -> Result<Self, Error> {
+        for log in &trusted_root.logs {
+            if log.log_id != log.key.id().0 && log.log_id != note::log_key_id(log.host(), &log.key) {
+                return Err(FOREIGN_LOG_ID);
+            }
+        }
+        if trusted_root.ct_logs.iter().any(|log| log.log_id != log.key.id().0) {
+            return Err(FOREIGN_LOG_ID);
+        }
+        Ok(Self {
+            budget,
+            authorities: trusted_root
+                .certificate_authorities
+                .iter()
+                .map(|authority| Authority::new(&authority.chain, authority.valid_for, &CODE_SIGNING))
+                .collect::<Result<_, _>>()?,
+            timestamp_authorities: trusted_root
+                .timestamp_authorities
+                .iter()
+                .map(TimestampAuthority::new)
+                .collect::<Result<_, _>>()?,
+            logs: trusted_root.logs,
+            ct_logs: trusted_root.ct_logs,
+        })
+    }
+
+    /// Checks everything a bundle claims of `artifact`, then the policy.
+    ///
+    /// # Errors
+    /// The first check that fails; see `docs/codes.md`.
+    pub fn verify(
+        &self,
+        bundle: &Bundle,
+        artifact: &Artifact<'_>,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Verified, Error> {
+        self.verify_with(bundle, artifact, policy, now, None)
+    }
+
+    /// Checks many bundles on up to `threads` threads; results stand in the order of `items`.
+    ///
+    /// A leaf certificate or checkpoint that several bundles share is checked once. What one bundle's failure is says
+    /// nothing about the others.
+    #[must_use]
+    pub fn verify_all(
+        &self,
+        items: &[BatchItem<'_>],
+        now: UnixTime,
+        threads: NonZeroUsize,
+    ) -> Vec<Result<Verified, Error>> {
+        batch::verify_all(self, items, now, threads)
+    }
+
+    fn verify_with(
+        &self,
+        bundle: &Bundle,
+        artifact: &Artifact<'_>,
+        policy: &Policy,
+        now: UnixTime,
+        cache: Option<&Cache>,
+    ) -> Result<Verified, Error> {
+        bundle.check(&self.budget)?;
+        let mut checks = Vec::with_capacity(TYPICAL_CHECKS);
+        let subject = self.signing_subject(bundle, policy, cache, &mut checks)?;
+        let mut signed = Signed::new(bundle, artifact, &self.budget)?;
+        signed.verify_signature(subject.key())?;
+        checks.push("artifact signature");
+
+        let mut times = self.verify_timestamps(bundle, &mut checks)?;
+        let entries = self.verify_entries(bundle, &signed, &subject, cache, &mut checks)?;
+        times.extend(entries.iter().filter_map(|entry| entry.time.clone()));
+        self.check_times(&times, &subject, &entries, policy, now)?;
+        checks.push("times");
+
+        policy.check_identity(subject.identity())?;
+        policy.check_statement(signed.statement.as_ref(), signed.subject.as_ref())?;
+        check_thresholds(policy, &entries, &times)?;
+        checks.push("policy");
+        Ok(Verified {
+            artifact: signed.artifact_sha256(),
+            statement: signed.statement.take(),
+            subject: signed.subject.take(),
+            identity: subject.identity().cloned(),
+            key: subject.key().clone(),
+            times,
+            log_entries: entries.into_iter().map(|entry| entry.entry).collect(),
+            checks,
+        })
+    }
+
+    /// The certificate, checked but for its dates, or the managed key.
+    fn signing_subject<'p>(
+        &self,
+        bundle: &Bundle,
+        policy: &'p Policy,
+        cache: Option<&Cache>,
+        checks: &mut Vec<&'static str>,
+    ) -> Result<SigningSubject<'p>, Error> {
+        match (&bundle.signer, policy.signer()) {
+            (SignerMaterial::PublicKeyHint(hint), Signer::Key(key)) => {
+                content::check_key_hint(hint, key)?;
+                checks.push("key hint");
+                Ok(SigningSubject::Key(key))
+            }
+            (SignerMaterial::PublicKeyHint(_), Signer::Identity { .. } | Signer::AnyIdentity) => {
+                Err(Error::SignerMismatch {
+                    rule: "the policy demands a certificate, the bundle names a key",
+                })
+            }
+            (SignerMaterial::Certificate(_) | SignerMaterial::CertificateChain(_), Signer::Key(_)) => {
+                Err(Error::SignerMismatch {
+                    rule: "the policy demands a key, the bundle carries a certificate",
+                })
+            }
+            (SignerMaterial::Certificate(der), _) => {
+                let leaf = self.leaf(der, cache, checks)?;
+                leaf::check_transparency(&leaf, policy)?;
+                Ok(SigningSubject::Leaf(leaf))
+            }
+            (SignerMaterial::CertificateChain(chain), _) => {
+                let (first, rest) = chain.split_first().ok_or(Error::Certificate)?;
+                leaf::check_intermediates(rest, &self.budget)?;
+                let leaf = self.leaf(first, cache, checks)?;
+                leaf::check_transparency(&leaf, policy)?;
+                Ok(SigningSubject::Leaf(leaf))
+            }
+        }
+    }
+
+    fn leaf(&self, der: &[u8], cache: Option<&Cache>, checks: &mut Vec<&'static str>) -> Result<Arc<Leaf>, Error> {
+        let leaf = match cache {
+            Some(cache) => cache.leaf(der, || Leaf::verify(self, der))?,
+            None => Arc::new(Leaf::verify(self, der)?),
+        };
+        checks.extend_from_slice(&["certificate profile", "certificate signature"]);
+        checks.extend(leaf.sct_times.iter().map(|_| "SCT signature"));
+        Ok(leaf)
+    }
+
+    fn verify_timestamps(
+        &self,
+        bundle: &Bundle,
+        checks: &mut Vec<&'static str>,
+    ) -> Result<Vec<AuthenticatedTime>, Error> {
+        let mut times = Vec::with_capacity(bundle.timestamps.len().saturating_add(1));
+        for timestamp in &bundle.timestamps {
+            times.push(stamp::verify(self, timestamp, bundle.signature())?);
+            checks.push("timestamp signature");
+        }
+        Ok(times)
+    }
+
+    fn verify_entries(
+        &self,
+        bundle: &Bundle,
+        signed: &Signed<'_>,
+        subject: &SigningSubject<'_>,
+        cache: Option<&Cache>,
+        checks: &mut Vec<&'static str>,
+    ) -> Result<Vec<EntryEvidence>, Error> {
+        let mut evidence = Vec::with_capacity(bundle.log_entries.len());
+        for stated in &bundle.log_entries {
+            evidence.push(entry::verify(
+                self,
+                bundle.version,
+                stated,
+                signed,
+                subject,
+                cache,
+                checks,
+            )?);
+        }
+        Ok(evidence)
+    }
+
+    /// Every time that counts lies within what every authority, certificate and log is believed for.
+    fn check_times(
+        &self,
+        times: &[AuthenticatedTime],
+        subject: &SigningSubject<'_>,
+        entries: &[EntryEvidence],
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if entries.is_empty() && policy.needs().transparency {
+            return Err(Error::NoLogEntry);
+        }
+        let may_lack_time = matches!(subject, SigningSubject::Key(_)) && !policy.needs().time;
+        if times.is_empty() && !may_lack_time {
+            return Err(Error::NoTime);
+        }
+        let latest = now.plus_secs(CLOCK_TOLERANCE_SECS);
+        let instants: Vec<UnixTime> = times.iter().map(|time| time.at).collect();
+        if let Some(at) = instants.iter().copied().find(|at| *at > latest) {
+            return Err(Error::FutureTime { at });
+        }
+        if let SigningSubject::Leaf(leaf) = subject {
+            leaf.check_times(self, &instants, latest)?;
+        }
+        entries.iter().try_for_each(|entry| entry.check_times(self, &instants))
+    }
+}
+
+/// Who signed: the one whose key the signature is checked with.
+enum SigningSubject<'p> {
+    Leaf(Arc<Leaf>),
+    Key(&'p PublicKey),
+}
+
+impl SigningSubject<'_> {
+    fn key(&self) -> &PublicKey {
+        match self {
+            Self::Leaf(leaf) => leaf.certificate.public_key(),
+            Self::Key(key) => key,
+        }
+    }
+
+    fn identity(&self) -> Option<&WorkloadIdentity> {
+        match self {
+            Self::Leaf(leaf) => Some(&leaf.identity),
+            Self::Key(_) => None,
+        }
+    }
+}
+
 impl Verified {
+    /// SHA-256 of the artifact that was checked; none when only other digests of it were given.
+    #[must_use]
+    pub const fn artifact_digest(&self) -> Option<&Sha256Digest> {
+        self.artifact.as_ref()
+    }
+
     /// The statement of a DSSE bundle.
     #[must_use]
     pub const fn statement(&self) -> Option<&Statement> {
         self.statement.as_ref()
     }
+
+    /// Predicate type of the statement.
+    #[must_use]
+    pub fn predicate_type(&self) -> Option<&str> {
+        self.statement
+            .as_ref()
+            .map(|statement| statement.predicate_type.as_str())
+    }
+
     /// The subject that matched the artifact.
     #[must_use]
     pub const fn subject(&self) -> Option<&Subject> {
         self.subject.as_ref()
     }
+
     /// Who signed; none for a managed key.
     #[must_use]
     pub const fn identity(&self) -> Option<&WorkloadIdentity> {
         self.identity.as_ref()
     }
-    /// Every authenticated time, at least one.
+
+    /// The key that signed: the certificate's, or the managed one.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// A claim of the certificate.
+    #[must_use]
+    pub fn claim(&self, claim: Claim) -> Option<&str> {
+        self.identity.as_ref()?.claim(claim)
+    }
+
+    /// Every authenticated time, at least one unless the policy came from [`crate::danger::untimed_managed_key`].
     #[must_use]
     pub fn times(&self) -> &[AuthenticatedTime] {
         &self.times
     }
+
     /// Every log entry.
     #[must_use]
     pub fn log_entries(&self) -> &[AuthenticatedEntry] {
         &self.log_entries
     }
-    /// Names of the checks made, in order.
+
+    /// Index in the first log that the bundle names.
+    #[must_use]
+    pub fn log_index(&self) -> Option<u64> {
+        self.log_entries.first().map(|entry| entry.index)
+    }
+
+    /// Id of the first log that the bundle names.
+    #[must_use]
+    pub fn log_id(&self) -> Option<&[u8; 32]> {
+        self.log_entries.first().map(|entry| &entry.log_id)
+    }
+
+    /// Names of the checks made, in order. Those that end in `signature` cost one signature check each
+    /// (unless a batch had made it before).
     #[must_use]
     pub fn checks(&self) -> &[&'static str] {
         &self.checks
     }
 }
+
+fn check_thresholds(policy: &Policy, entries: &[EntryEvidence], times: &[AuthenticatedTime]) -> Result<(), Error> {
+    let logs: BTreeSet<_> = entries.iter().map(|entry| entry.log).collect();
+    let authorities: BTreeSet<_> = times
+        .iter()
+        .filter_map(|time| match &time.source {
+            TimeSource::TimestampAuthority(uri) => Some(uri.as_str()),
+            TimeSource::LogPromise(_) => None,
+        })
+        .collect();
+    policy.check_thresholds(logs.len(), authorities.len())
+}
+
+const FOREIGN_LOG_ID: Error = Error::TrustedRoot {
+    reason: "the id of a log is not that of its key",
+};
+/// How far a signed time may lie ahead of the verifier's clock: clocks of honest machines differ by seconds.
+const CLOCK_TOLERANCE_SECS: i64 = 60;
+/// A bundle of today makes nine.
+const TYPICAL_CHECKS: usize = 12;

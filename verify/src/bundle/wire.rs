@@ -1,6 +1,6 @@
 //! The ProtoJSON shapes of a bundle, between bytes and the types above.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, de};
@@ -442,11 +442,21 @@ struct Base64(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        STANDARD
-            .decode(text.as_ref())
-            .map(Self)
-            .map_err(|_| de::Error::custom("base64"))
+        deserializer.deserialize_str(Base64Visitor)
+    }
+}
+
+struct Base64Visitor;
+
+impl de::Visitor<'_> for Base64Visitor {
+    type Value = Base64;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("base64")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Base64, E> {
+        STANDARD.decode(text).map(Base64).map_err(|_| E::custom("base64"))
     }
 }
 

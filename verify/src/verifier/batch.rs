@@ -1,0 +1,106 @@
+//! Many bundles at once: work is shared between threads, and what several bundles have in common is checked once.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::{Leaf, Verified, Verifier};
+use crate::{Artifact, Bundle, Error, Policy, UnixTime, checkpoint::Checkpoint};
+
+/// One bundle of a batch, and what is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchItem<'a> {
+    /// The bundle.
+    pub bundle: &'a Bundle,
+    /// What it is claimed to speak of.
+    pub artifact: Artifact<'a>,
+    /// What is demanded of it.
+    pub policy: &'a Policy,
+}
+
+/// Outcomes that do not depend on the bundle they were found in. Bounded: a full cache takes nothing more.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    leaves: Mutex<HashMap<Vec<u8>, Result<Arc<Leaf>, Error>>>,
+    checkpoints: Mutex<HashMap<([u8; 32], String), Result<Arc<Checkpoint>, Error>>>,
+}
+
+impl Cache {
+    /// The outcome for this certificate, by its DER bytes.
+    pub(super) fn leaf(&self, der: &[u8], check: impl FnOnce() -> Result<Leaf, Error>) -> Result<Arc<Leaf>, Error> {
+        recall(&self.leaves, der.to_vec(), check)
+    }
+
+    /// The outcome for this checkpoint of this log, by its text.
+    pub(super) fn checkpoint(
+        &self,
+        log_id: &[u8; 32],
+        text: &str,
+        check: impl FnOnce() -> Result<Checkpoint, Error>,
+    ) -> Result<Arc<Checkpoint>, Error> {
+        recall(&self.checkpoints, (*log_id, text.to_owned()), check)
+    }
+}
+
+pub(super) fn verify_all(
+    verifier: &Verifier,
+    items: &[BatchItem<'_>],
+    now: UnixTime,
+    threads: NonZeroUsize,
+) -> Vec<Result<Verified, Error>> {
+    let cache = Cache::default();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut outcomes = Vec::new();
+        loop {
+            let position = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(position) else {
+                return outcomes;
+            };
+            let outcome = verifier.verify_with(item.bundle, &item.artifact, item.policy, now, Some(&cache));
+            outcomes.push((position, outcome));
+        }
+    };
+    let helpers = threads.get().min(items.len()).saturating_sub(1);
+    let mut outcomes = thread::scope(|scope| {
+        let handles: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mut outcomes = work();
+        for handle in handles {
+            match handle.join() {
+                Ok(more) => outcomes.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        outcomes
+    });
+    outcomes.sort_unstable_by_key(|(position, _)| *position);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// The check runs without the lock: two threads may both make it, which costs time but never changes an outcome.
+fn recall<K: Eq + Hash, V>(
+    known: &Mutex<HashMap<K, Result<Arc<V>, Error>>>,
+    key: K,
+    check: impl FnOnce() -> Result<V, Error>,
+) -> Result<Arc<V>, Error> {
+    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(outcome) = lock().get(&key) {
+        return outcome.clone();
+    }
+    let outcome = check().map(Arc::new);
+    let mut known = lock();
+    if known.len() < CAPACITY {
+        known.insert(key, outcome.clone());
+    }
+    outcome
+}
+
+/// Entries of each cache: a leaf with its claims takes about 10 KB, so that a full cache stays under 10 MB.
+const CAPACITY: usize = 1024;
