@@ -162,11 +162,20 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// The folder already holds something.
-    #[error("`{}` already holds files", path.display())]
+    /// Something is there already.
+    #[error("`{}` is there already", path.display())]
     Exists {
-        /// The folder.
+        /// The file, or the folder that is not empty.
         path: PathBuf,
+    },
+    /// Detached signatures are those of one key.
+    #[error("a file of detached signatures is made with one key")]
+    OneKey,
+    /// Not an instant.
+    #[error("`{text}` is no instant: expected such as `2027-01-01T00:00:00Z`")]
+    Instant {
+        /// What was given.
+        text: String,
     },
     /// A draft made for another state of the repository.
     #[error("the draft continues {role} version {base}, the repository is at version {current}")]
@@ -273,6 +282,7 @@ impl Error {
             Self::Lifetime { .. } => "tuf-lifetime",
             Self::TargetName { .. } => "tuf-target-name",
             Self::Exists { .. } => "tuf-exists",
+            Self::OneKey | Self::Instant { .. } => "tuf-usage",
             Self::StaleDraft { .. } => "tuf-stale-draft",
             Self::EmptyDraft => "tuf-empty-draft",
             Self::Url { .. } => "trust-url",
@@ -312,6 +322,8 @@ impl Error {
             | Self::Lifetime { .. }
             | Self::TargetName { .. }
             | Self::Exists { .. }
+            | Self::OneKey
+            | Self::Instant { .. }
             | Self::StaleDraft { .. }
             | Self::EmptyDraft
             | Self::Url { .. }
@@ -344,7 +356,8 @@ impl Error {
             Self::ThresholdRange { .. } => "ask for at least one signature and at most one of each key",
             Self::Lifetime { .. } => "use between one second and a few years",
             Self::TargetName { .. } => "use letters, digits, `.`, `_` and `-`, not beginning with a dot",
-            Self::Exists { .. } => "choose another folder",
+            Self::Exists { .. } => "choose another place",
+            Self::OneKey | Self::Instant { .. } => "`--help` shows examples",
             Self::StaleDraft { .. } => "make the draft again from the present repository",
             Self::EmptyDraft => "make one with `tuf-root publish` or `tuf-root rotate`",
             Self::Url { .. } => "plain http is accepted for 127.0.0.1, ::1 and localhost only",

@@ -52,6 +52,24 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     sync_folder(folder)
 }
 
+/// Writes a private key: readable by its owner only, never over something else.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(Error::Exists { path: path.to_owned() });
+        }
+        opened => opened.map_err(Error::io("create", path))?,
+    };
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(Error::io("write", path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 /// Makes a folder and its parents, durably.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
     if path.is_dir() {

@@ -27,6 +27,7 @@
 //! ```
 
 mod audit;
+pub mod cli;
 pub mod draft;
 mod error;
 mod files;

@@ -1,3 +1,5 @@
 //! The `tuf-root` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tuf_root::cli::main(std::env::args_os())
+}

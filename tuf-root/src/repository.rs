@@ -22,7 +22,7 @@ use verify::UnixTime;
 pub use crate::audit::{Report, verify};
 use crate::{
     Error, Role,
-    draft::{Draft, First, Rotation, keys_of},
+    draft::{Draft, First, Rotation, keys_of, lifetime},
     files,
     key::{PublicKey, SigningKey},
     plan::Plan,
@@ -205,6 +205,21 @@ pub fn heads(dir: &Path) -> Result<Heads, Error> {
 /// Whatever makes the repository unreadable.
 pub fn keys(dir: &Path, role: Role) -> Result<Vec<PublicKey>, Error> {
     keys_of(&State::read(dir)?.root()?.signed, role)
+}
+
+/// How long metadata is good for, as the newest root says.
+///
+/// # Errors
+/// Whatever makes the repository unreadable.
+pub fn lifetimes(dir: &Path) -> Result<Lifetimes, Error> {
+    let state = State::read(dir)?;
+    let root = &state.root()?.signed;
+    Ok(Lifetimes {
+        root_seconds: lifetime(root, Role::Root),
+        targets_seconds: lifetime(root, Role::Targets),
+        snapshot_seconds: lifetime(root, Role::Snapshot),
+        timestamp_seconds: lifetime(root, Role::Timestamp),
+    })
 }
 
 pub(crate) fn head<T: SchemaRole>(signed: &Signed<T>) -> Head {

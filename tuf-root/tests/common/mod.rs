@@ -89,3 +89,11 @@ pub(crate) fn read_with(dir: &Path, root: &[u8], now: UnixTime) -> Result<String
 pub(crate) fn read(dir: &Path, now: UnixTime) -> Result<String, sigstore_tuf::Error> {
     read_with(dir, &std::fs::read(dir.join("1.root.json")).unwrap(), now)
 }
+
+/// [`read`] by this machine's clock.
+pub(crate) fn read_now(dir: &Path) -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    read(dir, UnixTime::from_secs(i64::try_from(now.as_secs()).unwrap())).unwrap()
+}
