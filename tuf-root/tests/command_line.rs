@@ -181,8 +181,11 @@ fn three_holders_on_three_machines_make_and_rotate_a_root() {
     desk.succeed("sign more --key alice.pem --key dave.pem");
     desk.succeed("publish tuf --from-draft more --online-key online2.pem");
     assert_eq!(common::read_now(&desk.path().join("tuf")), "second");
+    desk.succeed("publish tuf --from-draft more --online-key online2.pem"); // once more changes nothing but the timestamp
+    assert_eq!(common::read_now(&desk.path().join("tuf")), "second");
+    fs::create_dir(desk.path().join("empty")).unwrap();
     desk.fail(
-        "publish tuf --from-draft more --online-key online2.pem",
+        "publish tuf --from-draft empty --online-key online2.pem",
         2,
         "tuf-empty-draft",
     );
