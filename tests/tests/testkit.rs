@@ -158,7 +158,7 @@ fn unmodified_cargo_publishes_yanks_and_builds_with_the_registry() {
         let built = cargo(&consumer.folder, &["run", "--quiet"])
             .success()
             .expect("cargo builds");
-        assert_eq!(built.stdout.trim(), "2HCKVVGVVJS5");
+        assert_eq!(built.stdout.trim(), "76TB7EDT6YWK5");
 
         let yank = ["yank", "crockford", "--version", "0.3.1", "--registry", "fixture"];
         cargo(&crockford.folder, &yank).success().expect("cargo yanks");
