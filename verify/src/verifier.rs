@@ -9,7 +9,7 @@ use crate::{
     Budget, Bundle, Error, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, WorkloadIdentity,
     artifact::Artifact,
     bundle::SignerMaterial,
-    certificate::CODE_SIGNING,
+    certificate::{CODE_SIGNING, Certificate},
     chain::{Authority, TimestampAuthority},
     identity::Claim,
     note,
@@ -151,6 +151,21 @@ impl Verifier {
         threads: NonZeroUsize,
     ) -> Vec<Result<Verified, Error>> {
         batch::verify_all(self, items, now, threads)
+    }
+
+    /// Checks a signing certificate on its own, before anything is signed with it: profile, path, SCTs (there must be one),
+    /// and that all of them hold at `at`.
+    ///
+    /// # Errors
+    /// [`Error::CertificateProfile`], [`Error::UnknownAuthority`], [`Error::CertificateChain`], [`Error::SctMissing`] and
+    /// the SCTs' other errors, [`Error::CertificateTime`], [`Error::AuthorityTime`], [`Error::FutureTime`].
+    pub fn check_certificate(&self, certificate: &Certificate, at: UnixTime) -> Result<WorkloadIdentity, Error> {
+        let leaf = Leaf::verify(self, certificate.der())?;
+        if leaf.sct_times.is_empty() {
+            return Err(Error::SctMissing);
+        }
+        leaf.check_times(self, &[at], at.plus_secs(CLOCK_TOLERANCE_SECS))?;
+        Ok(leaf.identity)
     }
 
     fn verify_with(
