@@ -217,12 +217,6 @@ pub enum Error {
     /// The checkpoint is not signed by the log, or is of another tree than the proof.
     #[error("the signature log's checkpoint does not hold: {0}")]
     LogCheckpoint(#[source] verify::Error),
-    /// The timestamp authority refused to stamp.
-    #[error("the timestamp authority refused the request with status {status}")]
-    TsaRefused {
-        /// `PKIStatus`, 2 or more.
-        status: u32,
-    },
     /// The timestamp is over other bytes.
     #[error("the timestamp is over another digest than the one sent")]
     TsaWrongImprint,
@@ -274,7 +268,6 @@ impl Error {
             Self::LogUnknown { .. } => "log-unknown",
             Self::LogProof(_) => "log-proof",
             Self::LogCheckpoint(_) => "log-checkpoint",
-            Self::TsaRefused { .. } => "tsa-refused",
             Self::TsaWrongImprint => "tsa-wrong-imprint",
             Self::TsaWrongNonce => "tsa-wrong-nonce",
             Self::TsaToken(_) => "tsa-token",
@@ -320,7 +313,6 @@ impl Error {
             | Self::LogUnknown { .. }
             | Self::LogProof(_)
             | Self::LogCheckpoint(_)
-            | Self::TsaRefused { .. }
             | Self::TsaWrongImprint
             | Self::TsaWrongNonce
             | Self::TsaToken(_)
@@ -356,7 +348,6 @@ impl Error {
             | Self::LogUnknown { .. }
             | Self::LogProof(_)
             | Self::LogCheckpoint(_)
-            | Self::TsaRefused { .. }
             | Self::TsaWrongImprint
             | Self::TsaWrongNonce
             | Self::TsaToken(_)
@@ -368,5 +359,41 @@ impl Error {
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(self.class(), Class::Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Codes in a `fn code` of this crate's own source: what stands between `=> "` and `"`.
+    fn codes(source: &str) -> Vec<&str> {
+        let start = source.find("pub const fn code(&self)").unwrap();
+        let body = &source[start..];
+        let end = body.find("\n    }\n").unwrap();
+        body[..end]
+            .split("=> \"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_code_has_its_paragraph() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/codes/client.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut all = codes(include_str!("error.rs"));
+        all.extend(codes(include_str!("oidc/refusal.rs")));
+        assert!(all.len() > 40, "found only {all:?}");
+        for code in &all {
+            assert!(
+                page.contains(&format!("\n## {code}\n")),
+                "docs/codes/client.md lacks `## {code}`"
+            );
+        }
+        for heading in page.lines().filter_map(|line| line.strip_prefix("## ")) {
+            assert!(
+                all.contains(&heading),
+                "docs/codes/client.md explains `{heading}`, which nothing says"
+            );
+        }
     }
 }

@@ -108,26 +108,27 @@ impl Http {
     /// [`Error::Redirect`], [`Error::AnswerTooLarge`] at once.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         let tries = if request.once { 1 } else { self.shared.options.tries };
-        let mut tried: u32 = 0;
+        let mut attempt: u32 = 0;
         loop {
             let outcome = self.try_once(&request).await.and_then(Response::available);
-            tried = tried.saturating_add(1);
+            attempt = attempt.saturating_add(1);
             let (error, wait) = match outcome {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            let wait = wait.unwrap_or_else(|| self.delay_after(tried));
-            if !error.is_unavailable() || tried >= tries || wait > LONGEST_WAIT {
+            let wait = wait.unwrap_or_else(|| self.delay_after(attempt));
+            if !error.is_unavailable() || attempt >= tries || wait > LONGEST_WAIT {
                 return Err(error);
             }
-            tracing::debug!(service = %request.endpoint.service, tried, ?wait, code = error.code(), "trying again");
+            tracing::debug!(service = %request.endpoint.service, attempt, ?wait, code = error.code(), "trying again");
             tokio::time::sleep(wait).await;
         }
     }
 
     async fn try_once(&self, request: &Request) -> Result<Response, (Error, Option<Duration>)> {
         let endpoint = &request.endpoint;
-        let limit = request.timeout.unwrap_or(self.shared.options.total_timeout);
+        let total = self.shared.options.total_timeout;
+        let limit = request.timeout.map_or(total, |limit| limit.min(total));
         let failed = |error: &reqwest::Error| (endpoint.failure(error, limit), None);
         let client = self.shared.client(endpoint).map_err(|error| (error, None))?;
         let mut answer = client
@@ -169,14 +170,14 @@ impl Http {
     }
 
     /// Exponential, between half and one and a half of the nominal wait.
-    fn delay_after(&self, tried: u32) -> Duration {
-        let doublings = tried.saturating_sub(1).min(10);
+    fn delay_after(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(10);
         let nominal = self
             .shared
             .options
             .first_delay
             .saturating_mul(1 << doublings)
-            .min(LONGEST_WAIT / 2);
+            .min(LONGEST_DELAY);
         nominal.mul_f64(rand::random_range(0.5..1.5))
     }
 }
@@ -335,7 +336,7 @@ impl Request {
         self
     }
 
-    /// With a time limit of its own for each try.
+    /// With a shorter time limit than the client's for each try.
     #[must_use]
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
@@ -455,8 +456,13 @@ impl Response {
         let of_registry = value.pointer("/errors/0/detail");
         let message = value.get("message").or(of_registry).and_then(serde_json::Value::as_str);
         let details = value.get("details").and_then(serde_json::Value::as_array);
+        let cause = value.pointer("/details/0/cause").and_then(serde_json::Value::as_str);
+        let mut message = message.unwrap_or_default().to_owned();
+        if let Some(cause) = cause {
+            message = format!("{message}: {cause}");
+        }
         let reasons = details.into_iter().flatten().take(16).filter_map(reason).collect();
-        (printable(message.unwrap_or_default()), reasons)
+        (printable(&message), reasons)
     }
 }
 
@@ -521,13 +527,14 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// A reason in `details`: a string, or an object's `code` or `reason`.
+/// A reason in `details`: a string, or an object's `reason` or `code`.
 fn reason(detail: &serde_json::Value) -> Option<String> {
-    let text = detail
+    let member = |name: &str| detail.get(name).and_then(serde_json::Value::as_str);
+    detail
         .as_str()
-        .or_else(|| detail.get("code")?.as_str())
-        .or_else(|| detail.get("reason")?.as_str());
-    text.map(printable)
+        .or_else(|| member("reason"))
+        .or_else(|| member("code"))
+        .map(printable)
 }
 
 fn innermost(error: &reqwest::Error) -> String {
@@ -540,6 +547,9 @@ fn innermost(error: &reqwest::Error) -> String {
 
 /// Longest wait between two tries, `Retry-After` included: a user is waiting.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Longest wait of our own choosing, before jitter.
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
 /// How much of an error body is read for its words.
 const ERROR_BODY_BYTES: usize = 64 << 10;

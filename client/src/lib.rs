@@ -10,7 +10,10 @@ pub mod error;
 pub mod http;
 pub mod log;
 pub mod oidc;
+pub mod signer;
 pub mod tiles;
+pub mod timestamp;
 
 pub use error::{Class, Error, Service};
 pub use http::{Http, HttpOptions};
+pub use signer::{Signed, Signer, SigningSession};

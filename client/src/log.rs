@@ -48,12 +48,11 @@ impl SignatureLog {
         let request = Request::post_json(endpoint, &entry.to_request(), ANSWER_BYTES);
         let answer = self.http.send(request).await?;
         let body = Entry::HashedRekordV002(entry.clone()).to_body();
-        let logged = match existing_index(&answer) {
-            Some(index) => self.read_back(index, body.clone()).await?,
-            None => {
-                let answer = answer.expect(&[StatusCode::CREATED, StatusCode::OK])?;
-                read(answer.body())?
-            }
+        let logged = if let Some(index) = existing_index(&answer) {
+            self.read_back(index, body.clone()).await?
+        } else {
+            let answer = answer.expect(&[StatusCode::CREATED, StatusCode::OK])?;
+            read(answer.body())?
         };
         self.check(&logged, &body)?;
         Ok(logged)
@@ -89,7 +88,7 @@ impl SignatureLog {
         let (size, origin) = (signed.checkpoint.size, signed.checkpoint.origin.as_str());
         let log = self.trusted.iter().find(|log| {
             let key_id = log.checkpoint_key_id.as_ref().unwrap_or(&log.log_id);
-            host(&log.base_url).as_deref() == Some(origin) && signed.verify(origin, key_id, &log.key).is_ok()
+            log.host() == origin && signed.verify(origin, key_id, &log.key).is_ok()
         });
         let log = log.ok_or_else(|| Error::LogUnknown {
             log_id: origin.to_owned(),
@@ -119,17 +118,12 @@ impl SignatureLog {
 fn check_checkpoint(proof: &InclusionProof, log: &TransparencyLog) -> Result<(), Refusal> {
     let signed = SignedCheckpoint::parse(proof.checkpoint.as_bytes(), &Budget::default())?;
     let checkpoint = &signed.checkpoint;
-    let origin = host(&log.base_url).ok_or(Refusal::Checkpoint)?;
+    // The origin of a v2 log is the host name of its URL: no scheme, no port, no path.
+    let origin = log.host();
     if checkpoint.size != proof.tree_size || checkpoint.root != proof.root_hash || checkpoint.origin != origin {
         return Err(Refusal::Checkpoint);
     }
-    signed.verify(&origin, log.checkpoint_key_id.as_ref().unwrap_or(&log.log_id), &log.key)
-}
-
-/// The origin of a v2 log is the host name of its URL: no scheme, no port, no path.
-fn host(base_url: &str) -> Option<String> {
-    let url = url::Url::parse(base_url).ok()?;
-    url.host_str().map(str::to_owned)
+    signed.verify(origin, log.checkpoint_key_id.as_ref().unwrap_or(&log.log_id), &log.key)
 }
 
 /// The index in a 409 of rekor-tiles, header `x-log-index`.

@@ -35,7 +35,18 @@ pub struct TokenOptions {
     /// Sign-in of a person in a browser, when nothing else is there; only ever set on a terminal.
     pub interactive: Option<Interactive>,
     /// Called with each secret as soon as it is known, before anything else can print it: `::add-mask::` of a CI.
-    pub mask: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub mask: Option<Mask>,
+}
+
+/// Hides a secret from everything that is printed after.
+#[derive(Clone)]
+pub struct Mask(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Mask {
+    /// A mask that calls `hide` with each secret.
+    pub fn new(hide: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hide))
+    }
 }
 
 /// Ambient tokens for audience `sigstore`.
@@ -47,6 +58,14 @@ impl Default for TokenOptions {
             ambient: true,
             interactive: None,
             mask: None,
+        }
+    }
+}
+
+impl TokenOptions {
+    fn mask(&self, secret: &str) {
+        if let Some(Mask(hide)) = &self.mask {
+            hide(secret);
         }
     }
 }
@@ -75,9 +94,7 @@ pub async fn obtain(
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<IdentityToken, OidcError> {
     let token = find(http, options, &Environment { read: env }).await?;
-    if let Some(mask) = &options.mask {
-        mask(token.secret());
-    }
+    options.mask(token.secret());
     token.check(&options.audience, crate::clock::now())?;
     Ok(token)
 }
@@ -154,10 +171,11 @@ async fn find(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> Res
         return Ok(token);
     }
     let disabled = env.says_yes("SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS");
-    if options.ambient && !disabled {
-        if let Some(token) = ambient::detect(http, options, env).await? {
-            return Ok(token);
-        }
+    if options.ambient
+        && !disabled
+        && let Some(token) = ambient::detect(http, options, env).await?
+    {
+        return Ok(token);
     }
     match &options.interactive {
         Some(interactive) => interactive::sign_in(http, interactive).await,

@@ -7,7 +7,7 @@ use package::{Archive, Description, Limits, Manifest, Registries};
 use verify::{
     Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
     agreement::{self, CrateFacts, Expectations, Outcome},
-    provenance::{self, package_url},
+    provenance::package_url,
 };
 
 use crate::policy::{RegistryPolicy, Rule, Unlisted};
@@ -45,8 +45,8 @@ pub struct Candidate<'a> {
 /// What is known about a digest.
 #[derive(Clone, Debug)]
 pub enum Evidence {
-    /// Every bundle found, JSON; possibly none.
-    Bundles(Vec<Vec<u8>>),
+    /// Every bundle found; possibly none.
+    Bundles(Vec<Bundle>),
     /// The store could not be asked.
     Unavailable,
 }
@@ -112,6 +112,51 @@ impl Ground {
     }
 }
 
+/// `attested …`, `exception …`, `unlisted`: one line of good news.
+impl std::fmt::Display for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Attested { level, .. } => {
+                let identity = self.identity().map_or("nobody", |identity| identity.san.as_str());
+                write!(f, "attested by {identity}, SLSA build level {level}")
+            }
+            Self::Exception(reason) => write!(f, "let through by an exception: {reason}"),
+            Self::Unlisted => f.write_str("not attested: no rule of the registry names this crate"),
+        }
+    }
+}
+
+impl Ground {
+    /// One word for the ledger.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Attested { .. } => "attested",
+            Self::Exception(_) => "exception",
+            Self::Unlisted => "unlisted",
+        }
+    }
+}
+
+impl Verdict {
+    /// One word for metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Admit(_) => "admit",
+            Self::Refuse(_) => "refuse",
+            Self::Defer => "defer",
+        }
+    }
+}
+
+/// `code: cause`, then the hint on a line of its own.
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}\nhint: {}", self.code, self.cause, self.hint)
+    }
+}
+
 impl Gate<'_> {
     /// Decides on one crate.
     #[must_use]
@@ -120,13 +165,19 @@ impl Gate<'_> {
             Ok(opened) => opened,
             Err(error) => return Verdict::Refuse(vec![archive_finding(&error)]),
         };
-        let differences = candidate.claimed.map(|claimed| manifest.description.differences(claimed));
+        let differences = candidate
+            .claimed
+            .map(|claimed| manifest.description.differences(claimed));
         if let Some(differences) = differences.filter(|list| !list.is_empty()) {
             return Verdict::Refuse(differences.iter().map(difference_finding).collect());
         }
         let admit = |ground| {
             let digest = Sha256Digest::of(candidate.archive);
-            Verdict::Admit(Admission { digest, description: manifest.description.clone(), ground })
+            Verdict::Admit(Admission {
+                digest,
+                description: manifest.description.clone(),
+                ground,
+            })
         };
         if let Some(exception) = self.policy.exception_for(candidate.name, candidate.version, now) {
             return admit(Ground::Exception(exception.reason.clone()));
@@ -137,7 +188,9 @@ impl Gate<'_> {
                 Unlisted::Refuse => Verdict::Refuse(vec![unlisted_finding(candidate.name)]),
             };
         };
-        let Evidence::Bundles(bundles) = evidence else { return Verdict::Defer };
+        let Evidence::Bundles(bundles) = evidence else {
+            return Verdict::Defer;
+        };
         match self.attested(candidate, &archive, &manifest, rule, bundles, now) {
             Ok(ground) => admit(ground),
             Err(findings) => Verdict::Refuse(findings),
@@ -157,7 +210,7 @@ impl Gate<'_> {
         archive: &Archive,
         manifest: &Manifest,
         rule: &Rule,
-        bundles: &[Vec<u8>],
+        bundles: &[Bundle],
         now: UnixTime,
     ) -> Result<Ground, Vec<Finding>> {
         let digest = Sha256Digest::of(candidate.archive);
@@ -176,11 +229,20 @@ impl Gate<'_> {
             tag_required: rule.tag_required,
             previous: None,
         };
-        let Some(provenance) = statements.first() else { return Err(vec![missing_finding(&digest)]) };
+        let Some(provenance) = statements.first() else {
+            return Err(vec![missing_finding(&digest)]);
+        };
         let report = agreement::examine(provenance, &facts, &expectations, self.budget)
             .map_err(|error| vec![evidence_finding(&error)])?;
         let differences: Vec<_> = report.differences().map(agreement_finding).collect();
-        if differences.is_empty() { Ok(Ground::Attested { statements, level: report.level }) } else { Err(differences) }
+        if differences.is_empty() {
+            Ok(Ground::Attested {
+                statements,
+                level: report.level,
+            })
+        } else {
+            Err(differences)
+        }
     }
 
     /// The first bundle that verifies with this predicate type; else why each did not.
@@ -189,15 +251,13 @@ impl Gate<'_> {
         rule: &Rule,
         predicate_type: &str,
         digest: &Sha256Digest,
-        bundles: &[Vec<u8>],
+        bundles: &[Bundle],
         now: UnixTime,
     ) -> Result<Verified, Vec<Finding>> {
         let policy = rule_policy(rule, predicate_type).map_err(|error| vec![evidence_finding(&error)])?;
         let mut findings = Vec::new();
-        for bytes in bundles {
-            let verified = Bundle::from_json(bytes, self.budget)
-                .and_then(|bundle| self.verifier.verify(&bundle, &Artifact::Digest(*digest), &policy, now));
-            match verified {
+        for bundle in bundles {
+            match self.verifier.verify(bundle, &Artifact::Digest(*digest), &policy, now) {
                 Ok(verified) => return Ok(verified),
                 Err(verify::Error::PredicateType { .. }) => {}
                 Err(error) => findings.push(evidence_finding(&error)),
@@ -213,7 +273,13 @@ impl Gate<'_> {
         Err(findings)
     }
 
-    fn facts(&self, candidate: &Candidate<'_>, archive: &Archive, manifest: &Manifest, digest: Sha256Digest) -> CrateFacts {
+    fn facts(
+        &self,
+        candidate: &Candidate<'_>,
+        archive: &Archive,
+        manifest: &Manifest,
+        digest: Sha256Digest,
+    ) -> CrateFacts {
         CrateFacts {
             name: candidate.name.to_owned(),
             version: candidate.version.to_owned(),
@@ -231,7 +297,10 @@ impl Gate<'_> {
 
 fn rule_policy(rule: &Rule, predicate_type: &str) -> Result<Policy, verify::Error> {
     let policy = Policy::identity_pattern(&rule.identity_pattern(), &rule.issuer)?.predicate_type(predicate_type);
-    Ok(rule.claims().into_iter().fold(policy, |policy, (claim, value)| policy.claim(claim, value)))
+    Ok(rule
+        .claims()
+        .into_iter()
+        .fold(policy, |policy, (claim, value)| policy.claim(claim, value)))
 }
 
 fn archive_finding(error: &package::Error) -> Finding {
@@ -277,7 +346,10 @@ fn evidence_finding(error: &verify::Error) -> Finding {
 fn agreement_finding(check: &agreement::Check) -> Finding {
     let cause = match &check.outcome {
         Outcome::Differs { expected, found } => {
-            format!("provenance check {} ({}): expected {expected}, found {found}", check.number, check.name)
+            format!(
+                "provenance check {} ({}): expected {expected}, found {found}",
+                check.number, check.name
+            )
         }
         other => format!("provenance check {} ({}): {other:?}", check.number, check.name),
     };
@@ -288,5 +360,26 @@ fn agreement_finding(check: &agreement::Check) -> Finding {
     }
 }
 
-/// The predicate type every rule asks for.
-pub const PROVENANCE: &str = provenance::PREDICATE_TYPE;
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_code_of_the_gate_has_its_paragraph() {
+        let paragraphs = include_str!("../../docs/codes/crates-plugin.md");
+        let sources = [
+            include_str!("decision.rs"),
+            include_str!("policy.rs"),
+            include_str!("service/publish.rs"),
+            include_str!("service/download.rs"),
+        ];
+        let codes = sources.iter().flat_map(|source| source.split('"')).filter(|text| {
+            let own = text.starts_with("gate-") || text.starts_with("policy-");
+            own && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && text.len() > 7
+        });
+        let mut found = 0;
+        for code in codes {
+            assert!(paragraphs.contains(&format!("\n## {code}\n")), "{code}");
+            found += 1;
+        }
+        assert!(found >= 9, "the codes are really read: {found}");
+    }
+}

@@ -1,7 +1,17 @@
 //! The registry-side gate: what a publish or a download must bring to be let through.
 //!
-//! The core is synchronous and free of input and output: bytes, evidence, policy and time in, a verdict out.
+//! The core, [`decision`], is synchronous and free of input and output: bytes, evidence, policy and time in, a
+//! [`decision::Verdict`] out. Around it stand the [`ledger`] that keeps verdicts and the [`service`] that speaks
+//! cargo's registry protocol on both sides.
 
+pub mod config;
+pub mod decision;
+pub mod ledger;
 pub mod policy;
+pub mod service;
 
+mod start;
+
+pub use config::Config;
 pub use policy::RegistryPolicy;
+pub use start::main;

@@ -1,3 +1,7 @@
 //! The `crates-plugin` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crates_plugin::main(std::env::args_os())
+}

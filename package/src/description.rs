@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use semver::VersionReq;
+use serde::{Deserialize, Serialize};
 
 /// Name, version, dependencies, features and `links`: everything the resolver acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Package name as published.
     pub name: String,
@@ -20,7 +21,7 @@ pub struct Description {
 }
 
 /// When a dependency is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DependencyKind {
     /// Ordinary.
     Normal,
@@ -43,7 +44,7 @@ impl DependencyKind {
 }
 
 /// Where a dependency comes from, as seen from the registry of the package.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Source {
     /// The package's own registry.
     Own,
@@ -52,7 +53,7 @@ pub enum Source {
 }
 
 /// A dependency.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Dependency {
     /// Name in the manifest.
     pub name: String,

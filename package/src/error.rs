@@ -117,3 +117,46 @@ pub(crate) fn shorten(text: &str) -> String {
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_paragraph() {
+        let paragraphs = include_str!("../../docs/codes/package.md");
+        let all = [
+            Error::TooLarge { what: "", limit: 0 },
+            Error::TooManyFiles { limit: 0 },
+            Error::Gzip,
+            Error::TrailingBytes,
+            Error::Tar,
+            Error::MemberType {
+                path: String::new(),
+                kind: "",
+            },
+            Error::MemberPath { path: String::new() },
+            Error::DuplicateMember { path: String::new() },
+            Error::TopFolder {
+                path: String::new(),
+                folder: String::new(),
+            },
+            Error::NoManifest,
+            Error::Manifest { field: "" },
+            Error::ManifestName {
+                expected: String::new(),
+                found: String::new(),
+            },
+            Error::VcsInfo,
+            Error::PublishRequest { part: "" },
+            Error::IndexLine,
+        ];
+        for error in all {
+            assert!(
+                paragraphs.contains(&format!("\n## {}\n", error.code())),
+                "{}",
+                error.code()
+            );
+        }
+    }
+}

@@ -242,6 +242,21 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// Metadata that the client workflow refuses for its form.
+    #[error("the metadata is not valid: {reason}")]
+    Metadata {
+        /// The client's words.
+        reason: String,
+    },
+    /// Metadata or a target that differs from what a parent role states.
+    #[error("the repository contradicts itself: {what}")]
+    Inconsistent {
+        /// The client's words.
+        what: String,
+    },
+    /// Certificate authorities for TLS that cannot be used.
+    #[error("certificate authorities for TLS are not usable")]
+    TlsRoots,
     /// A target that the verifier cannot read.
     #[error("`{name}` is not usable")]
     Document {
@@ -293,6 +308,9 @@ impl Error {
             Self::NoTarget { .. } => "trust-no-target",
             Self::NoCache { .. } => "trust-no-cache",
             Self::Unavailable { .. } => "trust-unavailable",
+            Self::Metadata { .. } => "trust-metadata",
+            Self::Inconsistent { .. } => "trust-inconsistent",
+            Self::TlsRoots => "trust-tls-roots",
             Self::Document { .. } => "trust-document",
             Self::Internal { .. } => "tuf-internal",
         }
@@ -314,6 +332,8 @@ impl Error {
             | Self::Rollback { .. }
             | Self::Pin { .. }
             | Self::NoTarget { .. }
+            | Self::Metadata { .. }
+            | Self::Inconsistent { .. }
             | Self::Document { .. } => 1,
             Self::PrivateKey
             | Self::PublicKey
@@ -324,6 +344,7 @@ impl Error {
             | Self::Exists { .. }
             | Self::OneKey
             | Self::Instant { .. }
+            | Self::TlsRoots
             | Self::StaleDraft { .. }
             | Self::EmptyDraft
             | Self::Url { .. }
@@ -368,6 +389,10 @@ impl Error {
             Self::NoTarget { .. } => "the address may belong to a repository of something else",
             Self::NoCache { .. } => "run `cargo sigstore trust update` once while online",
             Self::Unavailable { .. } => "try again later, or use `--offline` to work with what is cached",
+            Self::Metadata { .. } | Self::Inconsistent { .. } => {
+                "try again; if it stays, ask the operator of the instance"
+            }
+            Self::TlsRoots => "give a PEM file with CA certificates",
             Self::Document { .. } => "update this program, or ask the operator of the instance",
             Self::Internal { .. } => "please report this",
         }
@@ -386,4 +411,107 @@ impl Error {
 /// The instant as a TUF library wants it.
 pub(crate) fn instant(at: UnixTime) -> Option<jiff::Timestamp> {
     jiff::Timestamp::from_second(at.as_secs()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_of_each() -> Vec<Error> {
+        let (file, name, role) = (String::new, String::new, Role::Root);
+        let source = Arc::new(io::Error::other("x"));
+        vec![
+            Error::Io {
+                action: "read",
+                path: PathBuf::new(),
+                source,
+            },
+            Error::Missing { file: file() },
+            Error::TooLarge { file: file(), limit: 1 },
+            Error::Malformed { file: file(), role },
+            Error::Altered { file: file() },
+            Error::Integrity { file: file() },
+            Error::Version {
+                file: file(),
+                expected: 1,
+                found: 2,
+            },
+            Error::Threshold {
+                role,
+                found: 0,
+                needed: 1,
+            },
+            Error::Signature {
+                file: file(),
+                key_id: name(),
+            },
+            Error::Expired { role, at: name() },
+            Error::Rollback {
+                role: name(),
+                trusted: 2,
+                offered: 1,
+            },
+            Error::PrivateKey,
+            Error::PublicKey,
+            Error::Unauthorized { role, key_id: name() },
+            Error::ThresholdRange {
+                role,
+                threshold: 0,
+                keys: 1,
+            },
+            Error::Lifetime { role, seconds: 0 },
+            Error::TargetName { name: name() },
+            Error::Exists { path: PathBuf::new() },
+            Error::OneKey,
+            Error::Instant { text: name() },
+            Error::StaleDraft {
+                role,
+                base: 1,
+                current: 2,
+            },
+            Error::EmptyDraft,
+            Error::Url { url: name() },
+            Error::Name { name: name() },
+            Error::Unknown { name: name() },
+            Error::Known { name: name() },
+            Error::Pin {
+                expected: name(),
+                found: name(),
+            },
+            Error::NoTarget { name: name() },
+            Error::NoCache { name: name() },
+            Error::Unavailable {
+                url: name(),
+                reason: name(),
+            },
+            Error::Metadata { reason: name() },
+            Error::Inconsistent { what: name() },
+            Error::TlsRoots,
+            Error::Document {
+                name: "trusted_root.json",
+                source: verify::Error::Key,
+            },
+            Error::Internal { what: "x" },
+        ]
+    }
+
+    #[test]
+    fn every_code_is_documented_with_its_exit_code() {
+        let text = include_str!("../../docs/codes/tuf-root.md");
+        let source = include_str!("error.rs");
+        let variants = source.matches("#[error(").count();
+        assert_eq!(
+            one_of_each().len(),
+            variants - 1,
+            "a variant is missing above (this line counts as one)"
+        );
+        for error in one_of_each() {
+            let heading = format!("\n## {}\nExit code {}. ", error.code(), error.exit_code());
+            assert!(text.contains(&heading), "no section `{}`", heading.trim());
+            assert!(
+                !error.to_string().ends_with('.') && !error.hint().ends_with('.'),
+                "{error}"
+            );
+        }
+    }
 }

@@ -30,11 +30,15 @@ mod audit;
 pub mod cli;
 pub mod draft;
 mod error;
+mod fetch;
 mod files;
+mod instances;
 pub mod key;
 mod metadata;
 mod plan;
+pub mod reader;
 pub mod repository;
 mod state;
+pub mod store;
 
 pub use error::{Error, Role};

@@ -53,8 +53,6 @@ pub(crate) struct Usage {
     pub(crate) bits: Option<KeyUsage>,
     /// `ExtendedKeyUsage`; none when absent.
     pub(crate) purposes: Option<Vec<ObjectIdentifier>>,
-    /// `ExtendedKeyUsage` marked critical.
-    pub(crate) purposes_are_critical: bool,
 }
 
 impl Usage {

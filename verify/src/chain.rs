@@ -133,10 +133,9 @@ impl TimestampAuthority {
         if usage.is_ca {
             return Err(rule("a timestamp authority's certificate is no CA"));
         }
-        if usage.purposes.as_deref() != Some(&[TIME_STAMPING]) || !usage.purposes_are_critical {
-            return Err(rule(
-                "a timestamp authority's certificate is for timestamps only, and critically so",
-            ));
+        // [RFC 3161 §2.3] wants the extension critical too; GitHub's authority does not mark it so.
+        if usage.purposes.as_deref() != Some(&[TIME_STAMPING]) {
+            return Err(rule("a timestamp authority's certificate is for timestamps only"));
         }
         // [RFC 5280 §4.2.1.3] without the extension a key may be used for everything; with it, for this.
         if usage.bits.as_ref().is_some_and(|bits| !bits.digital_signature()) {

@@ -540,3 +540,7 @@ mod wire {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests may be blunt")]
+mod tests;

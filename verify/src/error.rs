@@ -2,6 +2,8 @@
 
 use crate::UnixTime;
 
+mod hint;
+
 /// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -460,5 +462,51 @@ impl Error {
             Self::Threshold { .. } => "threshold",
             Self::Pattern { .. } => "pattern",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The codes as they stand in `code()`: what a list kept by hand would miss.
+    fn codes() -> Vec<&'static str> {
+        let source = include_str!("error.rs");
+        let arms = source.lines().filter(|line| line.trim_start().starts_with("Self::"));
+        arms.filter_map(|line| line.split_once("=> \"")?.1.split('"').next())
+            .collect()
+    }
+
+    #[test]
+    fn every_code_has_its_paragraph_and_every_paragraph_its_code() {
+        let paragraphs = include_str!("../../docs/codes/verify.md");
+        let codes = codes();
+        assert!(codes.len() > 60, "only {} codes found", codes.len());
+        for code in &codes {
+            let heading = format!("\n## {code}\n");
+            let (_, text) = paragraphs
+                .split_once(&heading)
+                .unwrap_or_else(|| panic!("no `## {code}`"));
+            assert!(
+                text.lines().next().is_some_and(|line| line.len() > 20),
+                "`## {code}` says nothing"
+            );
+        }
+        let is_code = |heading: &&str| {
+            heading
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter == '-')
+        };
+        let headings = paragraphs.lines().filter_map(|line| line.strip_prefix("## "));
+        for heading in headings.filter(is_code) {
+            assert!(codes.contains(&heading), "`{heading}` is no code");
+        }
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut codes = codes();
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
     }
 }

@@ -1,7 +1,9 @@
 //! Public keys, and the only place where a signature is checked [FIPS 186-5, RFC 8032, RFC 8017].
 //!
-//! Ed25519 is checked without the cofactor and strictly: keys and `R` of low order, and encodings that are not
-//! canonical, are refused; see [`PublicKey::verify`].
+//! Everything but Ed25519ph goes through `aws-lc-rs`, which has no Ed25519ph. Ed25519 is strict in both forms; see
+//! [`PublicKey::verify`].
+
+mod ed25519;
 
 use std::sync::Arc;
 
@@ -100,8 +102,8 @@ impl PublicKey {
     /// Parses a DER `SubjectPublicKeyInfo` [RFC 5280 §4.1.2.7]: points uncompressed, RSA with NULL parameters.
     ///
     /// # Errors
-    /// [`Error::Key`] when the bytes are no supported key, the point is off its curve or of low order, an RSA exponent is
-    /// below 65537 [FIPS 186-5 §5.4], or bytes trail.
+    /// [`Error::Key`] when the bytes are no supported key, the point is off its curve or outside the group of prime order,
+    /// an RSA exponent is below 65537 [FIPS 186-5 §5.4], or bytes trail.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, Error> {
         let kind = kind_of(der).ok_or(Error::Key)?;
         let algorithm = verification_algorithm(kind, default_scheme(kind)).ok_or(Error::Key)?;
@@ -202,13 +204,17 @@ impl PublicKey {
     /// Checks a signature over `message`.
     ///
     /// ECDSA signatures are strict DER (or, for [`SignatureScheme::EcdsaFixed`], exactly two field elements); the high
-    /// `s` is allowed, as FIPS 186-5 does. Ed25519 refuses an `R` of low order, an `R` that is not canonical, an `S` not
-    /// below the group order, and uses the equation without the cofactor [RFC 8032 §5.1.7].
+    /// `s` is allowed, as FIPS 186-5 does. Ed25519 uses the equation without the cofactor [RFC 8032 §5.1.7] and refuses an
+    /// `S` not below the group order, and an `R` that is not canonical or of low order; since the key is of prime order,
+    /// so is then every `R`.
     ///
     /// # Errors
     /// [`Error::Signature`] when it does not verify or the scheme is not one of this key's.
     pub fn verify(&self, scheme: SignatureScheme, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        if scheme == SignatureScheme::Ed25519 && !is_strict_ed25519_signature(signature) {
+        if scheme == SignatureScheme::Ed25519Ph {
+            return self.verify_digest(scheme, &HashAlgorithm::Sha512.digest(message), signature);
+        }
+        if scheme == SignatureScheme::Ed25519 && !ed25519::is_strict_signature(signature) {
             return Err(Error::Signature);
         }
         let held = if scheme == self.default_scheme() {
@@ -220,13 +226,15 @@ impl PublicKey {
         held.map_err(|_| Error::Signature)
     }
 
-    /// Checks a signature over a message of which only the digest is known (ECDSA, RSA).
+    /// Checks a signature over a message of which only the digest is known (ECDSA, RSA, Ed25519ph).
     ///
     /// # Errors
     /// [`Error::Signature`] as [`Self::verify`], and when the digest is not of the scheme's hash; pure Ed25519 always fails here.
     pub fn verify_digest(&self, scheme: SignatureScheme, digest: &Digest, signature: &[u8]) -> Result<(), Error> {
-        if scheme == SignatureScheme::Ed25519 {
-            return Err(Error::Signature);
+        match (scheme, self.ed25519_bytes()) {
+            (SignatureScheme::Ed25519, _) => return Err(Error::Signature),
+            (SignatureScheme::Ed25519Ph, Some(key)) => return ed25519::verify_prehashed(key, digest, signature),
+            _ => {}
         }
         let algorithm = verification_algorithm(self.kind, scheme).ok_or(Error::Signature)?;
         let imported = aws_digest::Digest::import_less_safe(digest.as_bytes(), aws_hash(digest.algorithm()))
@@ -377,7 +385,7 @@ fn kind_of(spki_der: &[u8]) -> Option<KeyKind> {
             let coordinates = key.strip_prefix(&[UNCOMPRESSED_POINT])?;
             (coordinates.len() == element_bytes.saturating_mul(2)).then_some(kind)
         }
-        (ED25519, None) => is_strict_ed25519_point(key.try_into().ok()?).then_some(KeyKind::Ed25519),
+        (ED25519, None) => ed25519::is_strict_key(key.try_into().ok()?).then_some(KeyKind::Ed25519),
         (RSA_ENCRYPTION, Some(parameters)) if parameters.tag() == Tag::Null && parameters.value().is_empty() => {
             let rsa = RsaPublicKey::from_der(key).ok()?;
             let bits = bit_length(rsa.modulus.as_bytes());
@@ -448,22 +456,6 @@ fn aws_hash(algorithm: HashAlgorithm) -> &'static aws_digest::Algorithm {
     }
 }
 
-/// 64 bytes whose first half is no point of low order.
-fn is_strict_ed25519_signature(signature: &[u8]) -> bool {
-    signature.len() == 64 && signature.first_chunk().is_some_and(is_strict_ed25519_point)
-}
-
-/// Whether an encoded point is canonical (y below 2^255 − 19) and not of low order. Whether it is on the curve is not
-/// checked here.
-fn is_strict_ed25519_point(encoded: &[u8; 32]) -> bool {
-    let mut y = *encoded;
-    if let Some(last) = y.last_mut() {
-        *last &= 0x7f;
-    }
-    let below_prime = y.iter().rev().cmp(ED25519_PRIME.iter().rev()).is_lt();
-    below_prime && !LOW_ORDER_Y.contains(&y)
-}
-
 const PEM_LABEL: &str = "PUBLIC KEY";
 
 /// [RFC 5480 §2.1.1]
@@ -486,33 +478,6 @@ const P256_SPKI_PREFIX: [u8; 27] = [
 /// DER of an Ed25519 `SubjectPublicKeyInfo` up to the key [RFC 8410 §4].
 const ED25519_SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// 2^255 − 19, little-endian [RFC 8032 §5.1].
-const ED25519_PRIME: [u8; 32] = {
-    let mut prime = [0xff; 32];
-    prime[0] = 0xed;
-    prime[31] = 0x7f;
-    prime
-};
-
-/// The y coordinates of the eight points of low order, little-endian: 0 (order 4), 1 (order 1), −1 (order 2) and the two of order 8.
-const LOW_ORDER_Y: [[u8; 32]; 5] = [
-    [0; 32],
-    {
-        let mut one = [0; 32];
-        one[0] = 1;
-        one
-    },
-    {
-        let mut minus_one = ED25519_PRIME;
-        minus_one[0] = 0xec;
-        minus_one
-    },
-    [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
-        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
-    ],
-    [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
-        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
-    ],
-];
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests may be blunt")]
+mod tests;

@@ -144,3 +144,163 @@ fn roots_of_proof(
 const fn is_right_child(node: u64) -> bool {
     node & 1 == 1
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests may be blunt")]
+mod tests {
+    use super::*;
+
+    /// A tree of three leaves: its root, and the hashes that prove the second.
+    fn three() -> ([NodeHash; 3], NodeHash) {
+        let leaves = [b"a", b"b", b"c"].map(|leaf| leaf_hash(leaf));
+        let root = node_hash(&node_hash(&leaves[0], &leaves[1]), &leaves[2]);
+        (leaves, root)
+    }
+
+    #[test]
+    fn hashes_are_those_of_rfc_6962() {
+        assert_eq!(
+            hex::encode(empty_root()),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(
+            hex::encode(leaf_hash(b"")),
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+        );
+        assert_ne!(leaf_hash(&[[0; 32], [1; 32]].concat()), node_hash(&[0; 32], &[1; 32]));
+    }
+
+    #[test]
+    fn an_honest_inclusion_proof_holds() {
+        let (leaves, root) = three();
+        assert_eq!(
+            verify_inclusion(&leaves[1], 1, 3, &[leaves[0], leaves[2]], &root),
+            Ok(())
+        );
+        assert_eq!(
+            verify_inclusion(&leaves[2], 2, 3, &[node_hash(&leaves[0], &leaves[1])], &root),
+            Ok(())
+        );
+        assert_eq!(verify_inclusion(&leaves[0], 0, 1, &[], &leaves[0]), Ok(()));
+    }
+
+    #[test]
+    fn an_inclusion_proof_changed_anywhere_is_refused() {
+        let (leaves, root) = three();
+        let refused = Err(Error::InclusionProof);
+        let proof = [leaves[0], leaves[2]];
+        assert_eq!(verify_inclusion(&leaves[0], 1, 3, &proof, &root), refused);
+        assert_eq!(verify_inclusion(&leaves[1], 0, 3, &proof, &root), refused);
+        assert_eq!(verify_inclusion(&leaves[1], 2, 3, &proof, &root), refused);
+        assert_eq!(verify_inclusion(&leaves[1], 1, 2, &proof, &root), refused);
+        assert_eq!(verify_inclusion(&leaves[1], 1, 5, &proof, &root), refused);
+        assert_eq!(verify_inclusion(&leaves[1], 1, 3, &proof, &leaves[0]), refused);
+        assert_eq!(
+            verify_inclusion(&leaves[1], 1, 3, &[leaves[2], leaves[0]], &root),
+            refused
+        );
+    }
+
+    #[test]
+    fn an_inclusion_proof_of_another_length_is_refused() {
+        let (leaves, root) = three();
+        let refused = Err(Error::InclusionProof);
+        assert_eq!(verify_inclusion(&leaves[1], 1, 3, &[leaves[0]], &root), refused);
+        let longer = [leaves[0], leaves[2], leaves[2]];
+        assert_eq!(verify_inclusion(&leaves[1], 1, 3, &longer, &root), refused);
+        assert_eq!(verify_inclusion(&root, 0, 1, &[root], &root), refused);
+        // Too short, though what it leads to is the root asked for.
+        let left = node_hash(&leaves[0], &leaves[1]);
+        assert_eq!(verify_inclusion(&leaves[1], 1, 3, &[leaves[0]], &left), refused);
+    }
+
+    #[test]
+    fn an_index_beyond_the_tree_is_refused() {
+        let (leaves, _) = three();
+        for (index, size) in [(0, 0), (1, 1), (u64::MAX, u64::MAX), (u64::MAX, 0)] {
+            assert_eq!(
+                verify_inclusion(&leaves[0], index, size, &[], &leaves[0]),
+                Err(Error::InclusionProof)
+            );
+        }
+    }
+
+    #[test]
+    fn the_largest_tree_is_walked_without_overflow() {
+        let mut root = leaf_hash(b"");
+        let proof = vec![[7; 32]; 63];
+        // The last leaf of a tree of 2^64 − 1 leaves is a right child at each of its 63 levels with a sibling.
+        for sibling in &proof {
+            root = node_hash(sibling, &root);
+        }
+        assert_eq!(
+            verify_inclusion(&leaf_hash(b""), u64::MAX - 1, u64::MAX, &proof, &root),
+            Ok(())
+        );
+        assert_eq!(
+            verify_consistency(u64::MAX - 1, &root, u64::MAX, &root, &proof),
+            Err(Error::ConsistencyProof)
+        );
+        assert_eq!(verify_consistency(u64::MAX, &root, u64::MAX, &root, &[]), Ok(()));
+    }
+
+    #[test]
+    fn an_honest_consistency_proof_holds() {
+        let (leaves, root) = three();
+        let two = node_hash(&leaves[0], &leaves[1]);
+        assert_eq!(verify_consistency(2, &two, 3, &root, &[leaves[2]]), Ok(()));
+        assert_eq!(
+            verify_consistency(1, &leaves[0], 3, &root, &[leaves[1], leaves[2]]),
+            Ok(())
+        );
+        let four = node_hash(&two, &node_hash(&leaves[2], &leaves[0]));
+        assert_eq!(
+            verify_consistency(3, &root, 4, &four, &[leaves[2], leaves[0], two]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_consistency_proof_changed_anywhere_is_refused() {
+        let (leaves, root) = three();
+        let two = node_hash(&leaves[0], &leaves[1]);
+        let refused = Err(Error::ConsistencyProof);
+        assert_eq!(verify_consistency(2, &leaves[0], 3, &root, &[leaves[2]]), refused);
+        assert_eq!(verify_consistency(2, &two, 3, &two, &[leaves[2]]), refused);
+        assert_eq!(verify_consistency(2, &two, 3, &root, &[leaves[1]]), refused);
+        assert_eq!(verify_consistency(2, &two, 3, &root, &[]), refused);
+        assert_eq!(verify_consistency(2, &two, 3, &root, &[leaves[2], leaves[2]]), refused);
+        assert_eq!(verify_consistency(3, &root, 2, &two, &[leaves[2]]), refused);
+        // The old root alone is wrong: the new one still comes out right.
+        let four = node_hash(&two, &node_hash(&leaves[2], &leaves[0]));
+        let proof = [leaves[2], leaves[0], two];
+        assert_eq!(verify_consistency(3, &two, 4, &four, &proof), refused);
+        assert_eq!(verify_consistency(3, &root, 4, &root, &proof), refused);
+    }
+
+    #[test]
+    fn trees_of_one_size_are_consistent_only_when_equal() {
+        let (leaves, root) = three();
+        assert_eq!(verify_consistency(3, &root, 3, &root, &[]), Ok(()));
+        assert_eq!(
+            verify_consistency(3, &root, 3, &leaves[0], &[]),
+            Err(Error::ConsistencyProof)
+        );
+        assert_eq!(
+            verify_consistency(3, &root, 3, &root, &[root]),
+            Err(Error::ConsistencyProof)
+        );
+    }
+
+    #[test]
+    fn nothing_is_consistent_with_the_empty_tree() {
+        let (_, root) = three();
+        let empty = empty_root();
+        for (size, new_root) in [(0, &empty), (3, &root)] {
+            assert_eq!(
+                verify_consistency(0, &empty, size, new_root, &[]),
+                Err(Error::ConsistencyProof)
+            );
+        }
+    }
+}

@@ -150,3 +150,183 @@ const ED25519: u8 = 1;
 const COSIGNATURE_V1: u8 = 4;
 /// [static-ct-api]
 const RFC6962_TREE_HEAD: u8 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HONEST: &str = "log.example\n1\nroot\n\n\u{2014} log.example AAECAwQ=\n\u{2014} witness.example AQIDBAU=\n";
+
+    fn parse(text: &str) -> Result<Note, Error> {
+        Note::parse(text.as_bytes(), &Budget::default())
+    }
+
+    #[test]
+    fn an_honest_note_prints_back() {
+        let note = parse(HONEST).unwrap();
+        assert_eq!(note.text, "log.example\n1\nroot\n");
+        let names: Vec<&str> = note.signatures.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names, ["log.example", "witness.example"]);
+        assert_eq!(
+            (note.signatures[0].key_hint, note.signatures[0].signature.as_slice()),
+            ([0, 1, 2, 3], &[4][..])
+        );
+        assert_eq!(note.to_string(), HONEST);
+    }
+
+    #[test]
+    fn the_last_blank_line_divides_text_and_signatures() {
+        let note = parse("a\n\nb\n\n\u{2014} log.example AAECAwQ=\n").unwrap();
+        assert_eq!(note.text, "a\n\nb\n");
+    }
+
+    #[test]
+    fn a_note_without_signature_is_refused() {
+        for text in [
+            "",
+            "\n",
+            "\n\n",
+            "a\n",
+            "a\n\n",
+            "a\n\n\n",
+            "log.example\n1\nroot\n\u{2014} log.example AAECAwQ=\n",
+        ] {
+            assert_eq!(parse(text), Err(Error::Note), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_note_that_does_not_end_in_a_newline_is_refused() {
+        assert_eq!(parse(HONEST.trim_end()), Err(Error::Note));
+        assert_eq!(parse(&format!("{HONEST}\n")), Err(Error::Note));
+        assert_eq!(parse(&format!("{HONEST}more")), Err(Error::Note));
+    }
+
+    #[test]
+    fn a_malformed_signature_line_is_refused() {
+        for line in [
+            "- log.example AAECAwQ=",
+            "\u{2014}log.example AAECAwQ=",
+            "\u{2014}  log.example AAECAwQ=",
+            "\u{2014} log.example  AAECAwQ=",
+            "\u{2014} log.example",
+            "\u{2014}  AAECAwQ=",
+            "\u{2014} log+example AAECAwQ=",
+            "\u{2014} log\u{a0}example AAECAwQ=",
+            "\u{2014} log.example AAECAwQ= more",
+            "\u{2014} log.example ",
+        ] {
+            assert_eq!(parse(&format!("a\n\n{line}\n")), Err(Error::Note), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_signature_that_is_not_canonical_base64_of_five_bytes_is_refused() {
+        assert!(parse("a\n\n\u{2014} log.example AAECAwQ=\n").is_ok());
+        for blob in [
+            "AAECAw==",
+            "AAE=",
+            "AAECAwQ",
+            "AAECAwR=",
+            "AAECA_Q=",
+            "AAEC AwQ=",
+            "AAECAwQ==",
+        ] {
+            assert_eq!(
+                parse(&format!("a\n\n\u{2014} log.example {blob}\n")),
+                Err(Error::Note),
+                "{blob}"
+            );
+        }
+    }
+
+    #[test]
+    fn control_characters_and_broken_utf8_are_refused() {
+        assert!(parse(&HONEST.replace("root", "ro\u{7f}\u{80}ot")).is_ok());
+        for character in ["\r", "\t", "\0", "\u{1f}"] {
+            assert_eq!(parse(&HONEST.replace("root", character)), Err(Error::Note));
+        }
+        let mut bytes = HONEST.as_bytes().to_vec();
+        bytes[0] = 0xff;
+        assert_eq!(Note::parse(&bytes, &Budget::default()), Err(Error::Note));
+    }
+
+    #[test]
+    fn a_note_over_the_budget_is_refused() {
+        let at = |note_bytes, note_signatures| {
+            let budget = Budget {
+                note_bytes,
+                note_signatures,
+                ..Budget::default()
+            };
+            Note::parse(HONEST.as_bytes(), &budget)
+        };
+        assert!(at(HONEST.len(), 2).is_ok());
+        assert_eq!(at(HONEST.len() - 1, 2).unwrap_err().code(), "too-large");
+        assert_eq!(at(HONEST.len(), 1).unwrap_err().code(), "too-many");
+    }
+
+    #[test]
+    fn sixteen_signatures_are_accepted() {
+        let lines = "\u{2014} log.example AAECAwQ=\n".repeat(16);
+        assert_eq!(parse(&format!("a\n\n{lines}")).unwrap().signatures.len(), 16);
+    }
+
+    #[test]
+    fn key_ids_are_those_of_rekor_v2() {
+        // From the public instance's documentation: origin, raw key, key id.
+        let raw = hex::decode("444bc9c8d6468d7e81dc3008b83dc14e0f6b230574d0663c5e0e4553e2050d44").unwrap();
+        let key = PublicKey::from_ed25519_bytes(&raw.try_into().unwrap()).unwrap();
+        let expected = "2AtEIMfG6Y41yK0tcwRTBS2tjhOrjKGIpDkHFgp65g0=";
+        assert_eq!(STANDARD.encode(log_key_id("rekor-local", &key)), expected);
+        assert_ne!(STANDARD.encode(log_key_id("rekor-locam", &key)), expected);
+    }
+
+    #[test]
+    fn kinds_of_keys_have_kinds_of_ids() {
+        let key = [7; 32];
+        let ids = [
+            ed25519_key_id("a", &key),
+            cosignature_key_id("a", &key),
+            tree_head_key_id("a", &KeyId(key)),
+        ];
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+        assert_eq!(
+            ids[0],
+            <[u8; 32]>::from(Sha256::digest([b"a\n\x01".as_slice(), &key].concat()))
+        );
+        assert_eq!(
+            ids[1],
+            <[u8; 32]>::from(Sha256::digest([b"a\n\x04".as_slice(), &key].concat()))
+        );
+        assert_eq!(
+            ids[2],
+            <[u8; 32]>::from(Sha256::digest([b"a\n\x05".as_slice(), &key].concat()))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_note_that_is_read_prints_back(text in "[a-c\n]{0,12}\n\n(\u{2014} [a-z+ ]{1,3} [A-D=]{8}\n){0,3}") {
+            if let Ok(note) = parse(&text) {
+                prop_assert_eq!(note.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn any_note_that_is_written_is_read(
+            text in "([^\u{0}-\u{1f}]{0,20}\n){1,5}",
+            lines in prop::collection::vec(("[^+\\s\u{0}-\u{1f}]{1,20}", any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 1..100)), 1..5),
+        ) {
+            let signatures = lines
+                .into_iter()
+                .map(|(name, key_hint, signature)| NoteSignature { name, key_hint, signature })
+                .filter(|line| is_key_name(&line.name))
+                .collect::<Vec<_>>();
+            prop_assume!(!signatures.is_empty());
+            let note = Note { text, signatures };
+            prop_assert_eq!(parse(&note.to_string()), Ok(note));
+        }
+    }
+}

@@ -10,12 +10,8 @@ use crate::{Budget, Error, HashAlgorithm, PublicKey, json, key::SignatureScheme}
 /// A token whose signature nobody has checked: good for choosing an issuer and for showing claims, nothing else.
 #[derive(Clone)]
 pub struct UnverifiedToken {
-    algorithm: String,
-    key_id: Option<String>,
+    jws: Jws,
     claims: Map<String, Value>,
-    /// Header and claims as they came, up to the second dot; with the signature this is the secret.
-    signed: Zeroizing<String>,
-    signature: Zeroizing<Vec<u8>>,
 }
 
 /// Claims of a token whose signature, by a key of the given set, was checked. Times and audience are the caller's to check.
@@ -55,32 +51,11 @@ impl UnverifiedToken {
     /// # Errors
     /// [`Error::Token`], [`Error::TooLarge`], and [`Error::TooDeep`] or [`Error::Json`] of header or claims.
     pub fn parse(text: &str, budget: &Budget) -> Result<Self, Error> {
-        if text.len() > budget.token_bytes {
-            return Err(Error::TooLarge {
-                what: WHAT,
-                limit: budget.token_bytes,
-            });
-        }
-        if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
-            return Err(Error::Token);
-        }
-        let (signed, signature) = text.rsplit_once('.').ok_or(Error::Token)?;
-        let (header, claims) = signed.split_once('.').ok_or(Error::Token)?;
-        let header: Header = json::parse_as(&decode(header)?, HEADER, budget.token_bytes, budget.json_depth)?;
-        // An extension that must be understood and is not [RFC 7515 §4.1.11].
-        if header.crit.is_some() {
-            return Err(Error::Token);
-        }
-        let Value::Object(claims) = json::parse(&decode(claims)?, WHAT, budget.token_bytes, budget.json_depth)? else {
+        let (jws, payload) = Jws::parse(text, budget)?;
+        let Value::Object(claims) = json::parse(&payload, WHAT, budget.token_bytes, budget.json_depth)? else {
             return Err(Error::Token);
         };
-        Ok(Self {
-            algorithm: header.alg,
-            key_id: header.kid,
-            claims,
-            signed: Zeroizing::new(signed.to_owned()),
-            signature: decode(signature)?,
-        })
+        Ok(Self { jws, claims })
     }
 
     /// The claims, unchecked.
@@ -98,7 +73,7 @@ impl UnverifiedToken {
     /// The `kid` of the header.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.jws.key_id.as_deref()
     }
 
     /// Checks the signature with the key of the set that `kid` names (or the only one that fits, without `kid`).
@@ -106,20 +81,7 @@ impl UnverifiedToken {
     /// # Errors
     /// [`Error::TokenKey`] when no key fits, [`Error::TokenSignature`], [`Error::TokenAlgorithm`].
     pub fn verify(&self, keys: &JsonWebKeySet, allowed: &[JwsAlgorithm]) -> Result<VerifiedToken, Error> {
-        let algorithm = JwsAlgorithm::from_name(&self.algorithm)
-            .filter(|algorithm| allowed.contains(algorithm))
-            .ok_or(Error::TokenAlgorithm)?;
-        let fitting: Vec<&PublicKey> = keys
-            .keys
-            .iter()
-            .filter(|key| key.algorithm == algorithm && (self.key_id.is_none() || key.id == self.key_id))
-            .map(|key| &key.key)
-            .collect();
-        let [key] = fitting.as_slice() else {
-            return Err(Error::TokenKey);
-        };
-        key.verify(algorithm.scheme(), self.signed.as_bytes(), &self.signature)
-            .map_err(|_| Error::TokenSignature)?;
+        self.jws.verify(keys, allowed)?;
         Ok(VerifiedToken {
             claims: self.claims.clone(),
         })
@@ -130,8 +92,8 @@ impl UnverifiedToken {
 impl std::fmt::Debug for UnverifiedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UnverifiedToken")
-            .field("algorithm", &self.algorithm)
-            .field("key_id", &self.key_id)
+            .field("algorithm", &self.jws.algorithm)
+            .field("key_id", &self.jws.key_id)
             .field("issuer", &self.issuer())
             .finish_non_exhaustive()
     }
@@ -203,6 +165,62 @@ impl JsonWebKeySet {
     #[must_use]
     pub fn contains(&self, key_id: &str) -> bool {
         self.keys.iter().any(|key| key.id.as_deref() == Some(key_id))
+    }
+}
+
+/// A compact JSON Web Signature [RFC 7515 §7.1], apart from its payload.
+#[derive(Clone)]
+struct Jws {
+    algorithm: String,
+    key_id: Option<String>,
+    /// Header and payload as they came, up to the second dot; with the signature this is the secret.
+    signed: Zeroizing<String>,
+    signature: Zeroizing<Vec<u8>>,
+}
+
+impl Jws {
+    /// The signature's parts, and the payload.
+    fn parse(text: &str, budget: &Budget) -> Result<(Self, Zeroizing<Vec<u8>>), Error> {
+        if text.len() > budget.token_bytes {
+            return Err(Error::TooLarge {
+                what: WHAT,
+                limit: budget.token_bytes,
+            });
+        }
+        if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
+            return Err(Error::Token);
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or(Error::Token)?;
+        let (header, payload) = signed.split_once('.').ok_or(Error::Token)?;
+        let header: Header = json::parse_as(&decode(header)?, HEADER, budget.token_bytes, budget.json_depth)?;
+        // An extension that must be understood and is not [RFC 7515 §4.1.11].
+        if header.crit.is_some() {
+            return Err(Error::Token);
+        }
+        let jws = Self {
+            algorithm: header.alg,
+            key_id: header.kid,
+            signed: Zeroizing::new(signed.to_owned()),
+            signature: decode(signature)?,
+        };
+        Ok((jws, decode(payload)?))
+    }
+
+    fn verify(&self, keys: &JsonWebKeySet, allowed: &[JwsAlgorithm]) -> Result<(), Error> {
+        let algorithm = JwsAlgorithm::from_name(&self.algorithm)
+            .filter(|algorithm| allowed.contains(algorithm))
+            .ok_or(Error::TokenAlgorithm)?;
+        let fitting: Vec<&PublicKey> = keys
+            .keys
+            .iter()
+            .filter(|key| key.algorithm == algorithm && (self.key_id.is_none() || key.id == self.key_id))
+            .map(|key| &key.key)
+            .collect();
+        let [key] = fitting.as_slice() else {
+            return Err(Error::TokenKey);
+        };
+        key.verify(algorithm.scheme(), self.signed.as_bytes(), &self.signature)
+            .map_err(|_| Error::TokenSignature)
     }
 }
 
@@ -283,3 +301,6 @@ fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
 const WHAT: &str = "token";
 const HEADER: &str = "token header";
 const KEY_SET: &str = "key set";
+
+#[cfg(test)]
+mod tests;

@@ -79,9 +79,9 @@ impl TrustedRoot {
     /// [`Self::to_json`] as a value, for documents that hold a trusted root.
     #[must_use]
     pub fn to_json_value(&self) -> Value {
-        let logs = |list: &[TransparencyLog]| Value::from_iter(list.iter().map(TransparencyLog::to_json_value));
+        let logs = |list: &[TransparencyLog]| -> Value { list.iter().map(TransparencyLog::to_json_value).collect() };
         let authorities =
-            |list: &[CertificateAuthority]| Value::from_iter(list.iter().map(CertificateAuthority::to_json_value));
+            |list: &[CertificateAuthority]| -> Value { list.iter().map(CertificateAuthority::to_json_value).collect() };
         json!({
             "mediaType": MEDIA_TYPE,
             "tlogs": logs(&self.logs),

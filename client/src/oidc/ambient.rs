@@ -54,10 +54,12 @@ async fn github(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> R
         TokenSource::GitHub
     };
     let (Some(url), Some(secret)) = (env.text(REQUEST_URL), env.text(REQUEST_TOKEN).map(Zeroizing::new)) else {
-        return Err(match source {
-            TokenSource::Forgejo => OidcError::Forgejo,
-            _ if is_fork(env) => OidcError::Fork,
-            _ => OidcError::NoPermission,
+        return Err(if source == TokenSource::Forgejo {
+            OidcError::Forgejo
+        } else if is_fork(env) {
+            OidcError::Fork
+        } else {
+            OidcError::NoPermission
         });
     };
     let failed = |cause| OidcError::Http {
@@ -200,9 +202,7 @@ async fn ask(
                 field,
             })
         })?;
-    if let Some(mask) = &options.mask {
-        mask(text.trim());
-    }
+    options.mask(text.trim());
     IdentityToken::from_source(text, source)
 }
 
@@ -215,33 +215,14 @@ fn without_token(error: Error) -> Error {
             .collect();
         words.join(" ")
     };
-    match error {
-        Error::Status {
-            service,
-            url,
-            status,
-            message,
-            ..
-        } => Error::Status {
-            service,
-            url,
-            status,
-            message: clean(&message),
-            reasons: Vec::new(),
-        },
-        Error::Busy {
-            service,
-            url,
-            status,
-            message,
-        } => Error::Busy {
-            service,
-            url,
-            status,
-            message: clean(&message),
-        },
-        other => other,
+    let mut error = error;
+    if let Error::Status { message, reasons, .. } = &mut error {
+        *message = clean(message);
+        reasons.clear();
+    } else if let Error::Busy { message, .. } = &mut error {
+        *message = clean(message);
     }
+    error
 }
 
 /// Set by the runner when the job may ask for tokens.

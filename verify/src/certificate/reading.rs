@@ -164,7 +164,6 @@ pub(super) fn read_usage(der: &[u8], extensions: &[Extension]) -> Result<Usage, 
         } else if extension.oid == EXTENDED_KEY_USAGE {
             let list = ExtendedKeyUsage::from_der(value).map_err(|_| malformed(&extension.oid))?;
             usage.purposes = Some(list.0);
-            usage.purposes_are_critical = extension.critical;
         }
     }
     Ok(usage)

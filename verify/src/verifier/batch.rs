@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -28,14 +28,18 @@ pub struct BatchItem<'a> {
 /// Outcomes that do not depend on the bundle they were found in. Bounded: a full cache takes nothing more.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    leaves: Mutex<HashMap<Vec<u8>, Result<Arc<Leaf>, Error>>>,
-    checkpoints: Mutex<HashMap<([u8; 32], String), Result<Arc<Checkpoint>, Error>>>,
+    leaves: Outcomes<Vec<u8>, Leaf>,
+    checkpoints: Outcomes<([u8; 32], String), Checkpoint>,
 }
+
+/// What each key's check came to.
+#[derive(Debug)]
+struct Outcomes<K, V>(Mutex<HashMap<K, Result<Arc<V>, Error>>>);
 
 impl Cache {
     /// The outcome for this certificate, by its DER bytes.
     pub(super) fn leaf(&self, der: &[u8], check: impl FnOnce() -> Result<Leaf, Error>) -> Result<Arc<Leaf>, Error> {
-        recall(&self.leaves, der.to_vec(), check)
+        self.leaves.recall(der.to_vec(), check)
     }
 
     /// The outcome for this checkpoint of this log, by its text.
@@ -45,7 +49,7 @@ impl Cache {
         text: &str,
         check: impl FnOnce() -> Result<Checkpoint, Error>,
     ) -> Result<Arc<Checkpoint>, Error> {
-        recall(&self.checkpoints, (*log_id, text.to_owned()), check)
+        self.checkpoints.recall((*log_id, text.to_owned()), check)
     }
 }
 
@@ -84,22 +88,29 @@ pub(super) fn verify_all(
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-/// The check runs without the lock: two threads may both make it, which costs time but never changes an outcome.
-fn recall<K: Eq + Hash, V>(
-    known: &Mutex<HashMap<K, Result<Arc<V>, Error>>>,
-    key: K,
-    check: impl FnOnce() -> Result<V, Error>,
-) -> Result<Arc<V>, Error> {
-    let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(outcome) = lock().get(&key) {
-        return outcome.clone();
+impl<K, V> Default for Outcomes<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
-    let outcome = check().map(Arc::new);
-    let mut known = lock();
-    if known.len() < CAPACITY {
-        known.insert(key, outcome.clone());
+}
+
+impl<K: Eq + Hash, V> Outcomes<K, V> {
+    /// The check runs without the lock: two threads may both make it, which costs time but never changes an outcome.
+    fn recall(&self, key: K, check: impl FnOnce() -> Result<V, Error>) -> Result<Arc<V>, Error> {
+        if let Some(outcome) = self.lock().get(&key) {
+            return outcome.clone();
+        }
+        let outcome = check().map(Arc::new);
+        let mut known = self.lock();
+        if known.len() < CAPACITY {
+            known.insert(key, outcome.clone());
+        }
+        outcome
     }
-    outcome
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Result<Arc<V>, Error>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Entries of each cache: a leaf with its claims takes about 10 KB, so that a full cache stays under 10 MB.

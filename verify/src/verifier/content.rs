@@ -25,7 +25,7 @@ pub(super) struct Signed<'a> {
     pub(super) subject: Option<Subject>,
     digests: [OnceCell<Digest>; 3],
     /// The hash that the signature was found to cover; none for pure Ed25519.
-    pub(super) signed_hash: Option<HashAlgorithm>,
+    pub(super) covered_hash: Option<HashAlgorithm>,
 }
 
 enum Message<'a> {
@@ -47,7 +47,7 @@ impl<'a> Signed<'a> {
             statement: None,
             subject: None,
             digests: [const { OnceCell::new() }; 3],
-            signed_hash: None,
+            covered_hash: None,
         };
         match &bundle.content {
             Content::Message { digest, .. } => {
@@ -122,7 +122,7 @@ impl<'a> Signed<'a> {
         for scheme in schemes(key.kind()) {
             match self.verify_scheme(key, *scheme) {
                 Ok(()) => {
-                    self.signed_hash = hash_of(*scheme);
+                    self.covered_hash = hash_of(*scheme);
                     return Ok(());
                 }
                 // What could not be tried says more than what was tried in vain.

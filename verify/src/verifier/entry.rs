@@ -261,7 +261,8 @@ fn check_details(details: KeyDetails, digest: HashAlgorithm, subject: &SigningSu
 
 /// The digest is of the signed message, by the hash that the signature covers.
 fn check_digest(stated: &Digest, signed: &Signed<'_>) -> Result<(), Error> {
-    if signed.signed_hash.is_some_and(|hash| hash != stated.algorithm()) || signed.digest(stated.algorithm())? != stated
+    if signed.covered_hash.is_some_and(|hash| hash != stated.algorithm())
+        || signed.digest(stated.algorithm())? != stated
     {
         return Err(mismatch("digest"));
     }

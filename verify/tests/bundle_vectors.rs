@@ -2,6 +2,17 @@
 //!
 //! They are not part of this repository. Where they are absent the tests say so loudly and check nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests may be blunt, and find their files"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,0 +1,235 @@
+//! From token to verified bundle: certify a fresh key, sign, log and stamp in parallel, assemble, verify.
+//!
+//! Every answer is checked against the trusted root before the next step uses it; nothing leaves this module that the
+//! verifier would refuse.
+
+mod session;
+
+use std::sync::Arc;
+
+use p256::{
+    ecdsa::{Signature, SigningKey, signature::Signer as _},
+    elliptic_curve::Generate as _,
+    pkcs8::EncodePublicKey as _,
+};
+use rand::rngs::SysRng;
+use verify::{
+    PublicKey, TrustedRoot, UnixTime, Verifier, WorkloadIdentity,
+    certificate::Certificate,
+    identity::Claim,
+    signing_config::{ClientTrustConfig, Service as ConfiguredService, SigningConfig},
+};
+
+pub use self::session::{Signed, SigningSession};
+use crate::{
+    Error, Http, Service,
+    authority::CertificateAuthority,
+    clock,
+    http::Endpoint,
+    log::SignatureLog,
+    oidc::{IdentityToken, OidcError, predict, predict_at},
+    timestamp::TimestampAuthority,
+};
+
+/// Signs under one trust configuration; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    services: Arc<Services>,
+}
+
+/// Whom to ask and whom to believe.
+#[derive(Debug)]
+struct Services {
+    authority: CertificateAuthority,
+    log: SignatureLog,
+    timestamps: TimestampAuthority,
+    verifier: Verifier,
+}
+
+impl Signer {
+    /// Chooses the services: certificate authority v1, signature log v2, timestamp authority v1.
+    ///
+    /// # Errors
+    /// [`Error::NoService`] when one is not configured or no longer valid, [`Error::Url`], [`Error::TrustedRoot`].
+    pub fn new(http: Http, trust: ClientTrustConfig) -> Result<Self, Error> {
+        let now = clock::now();
+        let config = &trust.signing_config;
+        let authority = choose(Service::CertificateAuthority, &config.certificate_authorities, 1, now)?;
+        let log = choose(Service::SignatureLog, &config.logs, 2, now)?;
+        let timestamps = choose(Service::TimestampAuthority, &config.timestamp_authorities, 1, now)?;
+        let trusted_root: TrustedRoot = trust.trusted_root;
+        Ok(Self {
+            services: Arc::new(Services {
+                authority: CertificateAuthority::new(http.clone(), authority),
+                log: SignatureLog::new(http.clone(), log, &trusted_root),
+                timestamps: TimestampAuthority::new(http, timestamps),
+                verifier: Verifier::new(trusted_root).map_err(Error::TrustedRoot)?,
+            }),
+        })
+    }
+
+    /// Has a fresh P-256 key certified for the token's identity. The key never leaves this process and is wiped with the
+    /// session.
+    ///
+    /// The certificate is believed only if it is for our key, chains to the trusted root now, carries valid SCTs, fits
+    /// the signing profile, and says what the token says.
+    ///
+    /// # Errors
+    /// [`Error::Identity`] when the authority refuses the token, with the reason it does not give; [`Error::CaWrongKey`],
+    /// [`Error::CaUntrusted`], [`Error::CaSct`], [`Error::CaProfile`], [`Error::CaWrongIdentity`],
+    /// [`Error::CertificateExpired`] for a certificate that is not to be believed; those of
+    /// [`CertificateAuthority::certify`]; [`Error::Random`].
+    pub async fn certify(&self, token: &IdentityToken) -> Result<SigningSession, Error> {
+        let key = SigningKey::try_generate_from_rng(&mut SysRng).map_err(|_| Error::Random)?;
+        let public_key = public_key(&key)?;
+        let proof: Signature = key.sign(token.principal().as_bytes());
+        let chain = self
+            .services
+            .authority
+            .certify(token, &public_key, proof.to_der().as_bytes())
+            .await;
+        let chain = match chain {
+            Ok(chain) => chain,
+            Err(refusal) => return Err(self.explain(refusal, token).await),
+        };
+        let leaf = chain.into_iter().next().ok_or(Error::CaWrongKey)?;
+        if *leaf.public_key() != public_key {
+            return Err(Error::CaWrongKey);
+        }
+        let identity = self.check_certificate(&leaf, clock::now())?;
+        check_identity(token, &identity)?;
+        Ok(SigningSession::new(Arc::clone(&self.services), key, leaf, identity))
+    }
+
+    fn check_certificate(&self, leaf: &Certificate, now: UnixTime) -> Result<WorkloadIdentity, Error> {
+        let validity = leaf.validity();
+        // The authority's clock may be ahead of ours; a certificate that begins a little later is a fresh one.
+        let ahead = validity.start > now && validity.start <= now.plus_secs(CLOCK_SKEW_SECS);
+        let at = if ahead { validity.start } else { now };
+        if !validity.contains(at) {
+            return Err(Error::CertificateExpired {
+                at: validity.end.unwrap_or(validity.start),
+            });
+        }
+        let checked = self.services.verifier.check_certificate(leaf, at);
+        checked.map_err(untrusted)
+    }
+
+    /// The authority says only that it refuses; what it publishes of itself and the claims say why.
+    async fn explain(&self, refusal: Error, token: &IdentityToken) -> Error {
+        let Error::Status {
+            status: 400 | 401 | 403,
+            message,
+            reasons,
+            ..
+        } = &refusal
+        else {
+            return refusal;
+        };
+        let missing = reasons.iter().find_map(|reason| reason.strip_prefix("claim-missing:"));
+        if let Some(name) = missing {
+            return OidcError::Claim { name: name.to_owned() }.into();
+        }
+        if let Ok(issuers) = self.services.authority.accepted_issuers().await {
+            let Some(issuer) = issuers.iter().find(|issuer| issuer.accepts(token.issuer())) else {
+                let accepted = issuers.iter().map(ToString::to_string).collect();
+                return OidcError::Issuer {
+                    issuer: token.issuer().to_owned(),
+                    accepted,
+                }
+                .into();
+            };
+            if let Err(unfit) = token.check(&issuer.audience, clock::now()) {
+                return unfit.into();
+            }
+        }
+        if let Err(missing) = predict(token) {
+            return missing.into();
+        }
+        let (message, reasons) = (message.clone(), reasons.clone());
+        OidcError::Refused {
+            message,
+            reasons,
+            claims: token.shown_claims(),
+        }
+        .into()
+    }
+}
+
+/// What the certificate says is what the token says: everything, where the authority's templates are known; issuer and
+/// subject anywhere.
+fn check_identity(token: &IdentityToken, found: &WorkloadIdentity) -> Result<(), Error> {
+    let wrong = |what, found: &str, expected: &str| Error::CaWrongIdentity {
+        what,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    };
+    let Some(expected) = predict_at(token, found)? else {
+        let subject = token.claim("sub").unwrap_or_default();
+        if found.issuer() != token.issuer() {
+            return Err(wrong(Claim::Issuer.name(), found.issuer(), token.issuer()));
+        }
+        return match found.claim(Claim::TokenSubject) {
+            Some(said) if said != subject => Err(wrong(Claim::TokenSubject.name(), said, &subject)),
+            _ => Ok(()),
+        };
+    };
+    if found.san != expected.san {
+        return Err(wrong(
+            "subject alternative name",
+            found.san.as_str(),
+            expected.san.as_str(),
+        ));
+    }
+    for claim in Claim::ALL {
+        let (said, wanted) = (found.claim(claim), expected.claim(claim));
+        // Older authorities do not write the newest claims, newer ones may stop writing the deprecated.
+        let may_miss = claim.is_raw() || matches!(claim, Claim::DeploymentEnvironment | Claim::TokenSubject);
+        if said != wanted && !(said.is_none() && may_miss) {
+            return Err(wrong(
+                claim.name(),
+                said.unwrap_or_default(),
+                wanted.unwrap_or_default(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Which part of the certificate does not hold.
+fn untrusted(refusal: verify::Error) -> Error {
+    use verify::Error as Refusal;
+    let transparency = matches!(
+        refusal,
+        Refusal::Sct
+            | Refusal::SctMissing
+            | Refusal::SctUnknownLog
+            | Refusal::SctTime { .. }
+            | Refusal::SctSignature
+            | Refusal::FutureTime { .. }
+    );
+    let profile = matches!(
+        refusal,
+        Refusal::CertificateProfile { .. } | Refusal::CertificateExtension { .. }
+    );
+    if transparency {
+        Error::CaSct(refusal)
+    } else if profile {
+        Error::CaProfile(refusal)
+    } else {
+        Error::CaUntrusted(refusal)
+    }
+}
+
+fn choose(service: Service, offered: &[ConfiguredService], version: u32, now: UnixTime) -> Result<Endpoint, Error> {
+    let chosen = SigningConfig::select(offered, &[version], now).ok_or(Error::NoService { service })?;
+    Endpoint::from_trust_configuration(service, &chosen.url)
+}
+
+fn public_key(key: &SigningKey) -> Result<PublicKey, Error> {
+    let der = key.verifying_key().to_public_key_der().map_err(|_| Error::Random)?;
+    PublicKey::from_spki_der(der.as_bytes()).map_err(|_| Error::Random)
+}
+
+/// How far the authority's clock may be ahead of ours.
+const CLOCK_SKEW_SECS: i64 = 300;

@@ -1,0 +1,188 @@
+//! One certified key: many statements in ten minutes.
+
+use std::sync::Arc;
+
+use p256::ecdsa::{
+    Signature, SigningKey,
+    signature::{Signer as _, hazmat::PrehashSigner as _},
+};
+use verify::{
+    Artifact, Budget, Bundle, Digest, Policy, Sha256Digest, UnixTime, Verified, WorkloadIdentity,
+    bundle::{BundleVersion, Content, SignerMaterial},
+    certificate::Certificate,
+    dsse::{self, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE},
+    entry::{EntryVerifier, HashedRekordV002},
+    key::KeyDetails,
+    statement::Statement,
+};
+
+use super::Services;
+use crate::{Error, clock};
+
+/// A certified key. Dropping it wipes the key.
+pub struct SigningSession {
+    services: Arc<Services>,
+    key: SigningKey,
+    certificate: Certificate,
+    identity: WorkloadIdentity,
+}
+
+/// A bundle and the proof that it verifies.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// Bundle v0.3.
+    pub bundle: Bundle,
+    /// What our own verifier says of it, with the session's identity as the policy.
+    pub verified: Verified,
+}
+
+impl SigningSession {
+    pub(super) const fn new(
+        services: Arc<Services>,
+        key: SigningKey,
+        certificate: Certificate,
+        identity: WorkloadIdentity,
+    ) -> Self {
+        Self {
+            services,
+            key,
+            certificate,
+            identity,
+        }
+    }
+
+    /// Who signs, as the certificate says it.
+    #[must_use]
+    pub const fn identity(&self) -> &WorkloadIdentity {
+        &self.identity
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The last instant at which this session can sign.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixTime {
+        let validity = self.certificate.validity();
+        validity.end.unwrap_or(validity.start)
+    }
+
+    /// Signs an in-toto statement about `artifact`: DSSE, logged as `hashedrekord` 0.0.2 over the PAE digest, stamped.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] when the bytes are no statement or name another artifact; [`Error::CertificateExpired`];
+    /// those of [`crate::log::SignatureLog::create`] and [`crate::timestamp::TimestampAuthority::stamp`];
+    /// [`Error::TsaToken`] when the stamp's signer is not trusted; [`Error::Bundle`] when anything else is wrong.
+    pub async fn sign_statement(&self, statement_json: &[u8], artifact: Sha256Digest) -> Result<Signed, Error> {
+        let statement = Statement::from_json(statement_json, &Budget::default()).map_err(Error::Statement)?;
+        let name = artifact.to_string();
+        if !statement
+            .subjects
+            .iter()
+            .any(|subject| subject.digest.get("sha256") == Some(&name))
+        {
+            return Err(Error::Statement(verify::Error::SubjectMismatch));
+        }
+        let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement_json);
+        let signature: Signature = self.key.sign(&pae);
+        let signature = signature.to_der().as_bytes().to_vec();
+        let content = Content::Dsse(Envelope {
+            payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
+            payload: statement_json.to_vec(),
+            signatures: vec![EnvelopeSignature {
+                signature: signature.clone(),
+                key_id: String::new(),
+            }],
+        });
+        self.finish(content, Sha256Digest::of(&pae), signature, artifact).await
+    }
+
+    /// Signs the artifact itself, of which only the digest is needed.
+    ///
+    /// # Errors
+    /// As [`Self::sign_statement`], without [`Error::Statement`].
+    pub async fn sign_artifact(&self, artifact: Sha256Digest) -> Result<Signed, Error> {
+        let signature: Signature = self.key.sign_prehash(&artifact.0).map_err(|_| Error::Random)?;
+        let signature = signature.to_der().as_bytes().to_vec();
+        let content = Content::Message {
+            digest: Some(Digest::from(artifact)),
+            signature: signature.clone(),
+        };
+        self.finish(content, artifact, signature, artifact).await
+    }
+
+    /// Log and timestamp authority are asked at the same time; the first failure ends both.
+    async fn finish(
+        &self,
+        content: Content,
+        digest: Sha256Digest,
+        signature: Vec<u8>,
+        artifact: Sha256Digest,
+    ) -> Result<Signed, Error> {
+        let now = clock::now();
+        if self.expires_at() < now {
+            return Err(Error::CertificateExpired { at: self.expires_at() });
+        }
+        let entry = HashedRekordV002 {
+            digest: Digest::from(digest),
+            signature: signature.clone(),
+            key_details: KeyDetails::EcdsaP256Sha256,
+            verifier: EntryVerifier::Certificate(self.certificate.der().to_vec()),
+        };
+        let services = &self.services;
+        let (logged, stamp) = tokio::try_join!(services.log.create(&entry), services.timestamps.stamp(&signature))?;
+        let bundle = Bundle {
+            version: BundleVersion::V0_3,
+            signer: SignerMaterial::Certificate(self.certificate.der().to_vec()),
+            log_entries: vec![logged],
+            timestamps: vec![stamp.der],
+            content,
+        };
+        let verified = self.verify(&bundle, artifact)?;
+        Ok(Signed { bundle, verified })
+    }
+
+    fn verify(&self, bundle: &Bundle, artifact: Sha256Digest) -> Result<Verified, Error> {
+        let policy = Policy::identity(self.identity.san.as_str(), self.identity.issuer()).map_err(Error::Bundle)?;
+        let artifact = Artifact::Digest(artifact);
+        let verified = self.services.verifier.verify(bundle, &artifact, &policy, clock::now());
+        verified.map_err(unfinished)
+    }
+}
+
+/// What the verifier refuses of a bundle whose certificate and log entry were checked before.
+fn unfinished(refusal: verify::Error) -> Error {
+    use verify::Error as Refusal;
+    let time = matches!(
+        refusal,
+        Refusal::Timestamp { .. }
+            | Refusal::TimestampImprint
+            | Refusal::TimestampUnknownAuthority
+            | Refusal::TimestampSignature
+            | Refusal::TimestampTime { .. }
+            | Refusal::NoTime
+            | Refusal::FutureTime { .. }
+            | Refusal::CertificateTime { .. }
+    );
+    let log = matches!(refusal, Refusal::LogTime { .. } | Refusal::UnknownLog);
+    if time {
+        Error::TsaToken(refusal)
+    } else if log {
+        Error::LogProof(refusal)
+    } else {
+        Error::Bundle(refusal)
+    }
+}
+
+/// Who signs and until when; never the key.
+impl std::fmt::Debug for SigningSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningSession")
+            .field("identity", &self.identity)
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! The gate's configuration, one TOML file.
+//!
+//! ```toml
+//! listen = "127.0.0.1:8090"
+//! public-url = "http://127.0.0.1:8090"
+//! trust = "trust_config.json"
+//! policy = "policy.toml"
+//! data = "gate-data"
+//!
+//! [upstream]
+//! index = "http://127.0.0.1:8091/index/"
+//!
+//! [evidence]
+//! attestations = "http://127.0.0.1:8080"
+//! ```
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+/// What the gate stands before, whom it believes and where it keeps its verdicts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// URL under which clients reach the gate, without a trailing slash.
+    pub public_url: Url,
+    /// Client trust configuration or trusted root, JSON.
+    pub trust: PathBuf,
+    /// Policy file.
+    pub policy: PathBuf,
+    /// Folder of the verdicts.
+    pub data: PathBuf,
+    /// The registry behind the gate.
+    pub upstream: Upstream,
+    /// Where evidence is found.
+    pub evidence: EvidenceSource,
+    /// Largest `.crate`, in bytes.
+    #[serde(default = "default_archive_bytes")]
+    pub archive_bytes: u64,
+}
+
+/// The registry behind the gate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Upstream {
+    /// Sparse index URL, ending in `/`, without `sparse+`.
+    pub index: Url,
+    /// Whether the registry mirrors crates.io: dependencies without a registry are then its own.
+    #[serde(default)]
+    pub mirrors_crates_io: bool,
+}
+
+/// Where evidence is found.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EvidenceSource {
+    /// Base URL of the attestation store.
+    pub attestations: Url,
+}
+
+impl Config {
+    /// Reads a configuration; relative paths are taken from the folder of the file by the caller.
+    ///
+    /// # Errors
+    /// What is wrong, with line and field.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let http = |url: &Url| matches!(url.scheme(), "http" | "https");
+        if !http(&config.public_url) || !http(&config.upstream.index) || !http(&config.evidence.attestations) {
+            return Err("URLs start with http:// or https://".to_owned());
+        }
+        if !config.upstream.index.path().ends_with('/') {
+            return Err("upstream.index ends with `/`, as in the index URL of cargo's configuration".to_owned());
+        }
+        Ok(config)
+    }
+
+    /// Index URL as clients of the gate write it, without `sparse+`.
+    #[must_use]
+    pub fn index_url(&self) -> String {
+        format!("{}/index/", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// crates.io's own default.
+const fn default_archive_bytes() -> u64 {
+    10 << 20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HONEST: &str = r#"
+listen = "127.0.0.1:0"
+public-url = "http://127.0.0.1:8090/"
+trust = "trust_config.json"
+policy = "policy.toml"
+data = "data"
+[upstream]
+index = "http://127.0.0.1:8091/index/"
+[evidence]
+attestations = "http://127.0.0.1:8080"
+"#;
+
+    #[test]
+    fn an_honest_file_is_read() {
+        let config = Config::from_toml(HONEST).unwrap();
+        assert_eq!(config.index_url(), "http://127.0.0.1:8090/index/");
+        assert_eq!(config.archive_bytes, 10 << 20);
+    }
+
+    #[test]
+    fn wrong_files_are_refused() {
+        for (from, to) in [
+            ("listen", "lisen"),
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("http://127.0.0.1:8091/index/", "http://127.0.0.1:8091/index"),
+            ("http://127.0.0.1:8080", "file:///etc/passwd"),
+            ("[evidence]", "[other]"),
+        ] {
+            assert!(HONEST.contains(from));
+            assert!(Config::from_toml(&HONEST.replacen(from, to, 1)).is_err(), "{to}");
+        }
+    }
+}

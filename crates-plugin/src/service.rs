@@ -1,0 +1,329 @@
+//! The gate as a reverse proxy that speaks cargo's registry protocol on both sides.
+//!
+//! `GET /index/…` passes index files, `GET /dl/NAME/VERSION/download` archives, `PUT /api/v1/crates/new` publishes; every
+//! other call of the web API passes as it is. When evidence cannot be had the gate defers (503), never opens and never says "refused".
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::{get, put},
+};
+use client::{attestations::AttestationStore, http::Endpoint};
+use metrics_exporter_prometheus::PrometheusHandle;
+use package::{Limits, Registries};
+use verify::{Budget, Sha256Digest, UnixTime, Verifier};
+
+use crate::{
+    Config, RegistryPolicy,
+    decision::{Candidate, Evidence, Gate, Verdict},
+    ledger::{Key, Ledger, LedgerError},
+};
+
+mod download;
+mod index;
+mod publish;
+
+/// Why the gate cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] crate::policy::PolicyError),
+    /// The trust file is wrong.
+    #[error("trust file: {0}")]
+    Trust(#[from] verify::Error),
+    /// Verdicts cannot be kept.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The clients cannot be made.
+    #[error("HTTP client: {0}")]
+    Client(#[from] client::Error),
+    /// The upstream client cannot be made.
+    #[error("HTTP client")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Everything a request needs.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    http: reqwest::Client,
+    store: AttestationStore,
+    ledger: Ledger,
+    registries: Registries,
+    limits: Limits,
+    budget: Budget,
+    verifier: Verifier,
+    trust_digest: Sha256Digest,
+    policy: RwLock<Arc<RegistryPolicy>>,
+    /// Digest of each archive admitted under the present policy and trust, by name and version.
+    admitted: RwLock<HashMap<(String, String), Sha256Digest>>,
+    /// The registry's `config.json` and when it was fetched.
+    upstream: RwLock<Option<(Instant, Arc<index::UpstreamConfig>)>>,
+    /// Crates with an index line that is left out: their index files are never answered with "not modified".
+    doctored: RwLock<HashSet<String>>,
+}
+
+impl Service {
+    /// Reads policy and trust and opens the ledger. No request is made.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn open(config: Config) -> Result<Arc<Self>, StartError> {
+        let budget = Budget::default();
+        let policy = RegistryPolicy::from_toml(&String::from_utf8_lossy(&read(&config.policy)?))?;
+        let trust = read(&config.trust)?;
+        let root = verify::signing_config::ClientTrustConfig::from_json(&trust, &budget)
+            .map(|config| config.trusted_root)
+            .or_else(|_| verify::TrustedRoot::from_json(&trust, &budget))?;
+        std::fs::create_dir_all(&config.data).map_err(|source| StartError::File {
+            path: config.data.display().to_string(),
+            source,
+        })?;
+        let http = client::Http::new(client::HttpOptions::default())?;
+        let endpoint = Endpoint::parse(client::Service::AttestationStore, config.evidence.attestations.as_str())?;
+        let own = [
+            format!("sparse+{}", config.index_url()),
+            config.upstream.index.to_string(),
+        ];
+        let crates_io = [
+            "https://github.com/rust-lang/crates.io-index",
+            "sparse+https://index.crates.io/",
+        ];
+        let mirrored = crates_io.into_iter().filter(|_| config.upstream.mirrors_crates_io);
+        Ok(Arc::new(Self {
+            ledger: Ledger::open(&config.data)?,
+            store: AttestationStore::new(http, endpoint),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .build()?,
+            registries: Registries::new(own.iter().map(String::as_str).chain(mirrored)),
+            limits: Limits {
+                compressed_bytes: config.archive_bytes,
+                ..Limits::default()
+            },
+            verifier: Verifier::new(root)?,
+            trust_digest: Sha256Digest::of(&trust),
+            policy: RwLock::new(Arc::new(policy)),
+            admitted: RwLock::default(),
+            upstream: RwLock::default(),
+            doctored: RwLock::default(),
+            budget,
+            config,
+        }))
+    }
+
+    /// Reads the policy file again; a wrong file changes nothing.
+    ///
+    /// # Errors
+    /// [`StartError::File`], [`StartError::Policy`].
+    pub fn reload_policy(&self) -> Result<Sha256Digest, StartError> {
+        let policy = RegistryPolicy::from_toml(&String::from_utf8_lossy(&read(&self.config.policy)?))?;
+        let digest = policy.digest();
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        self.admitted.write().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(digest)
+    }
+
+    /// The routes of the gate.
+    #[must_use]
+    pub fn router(self: Arc<Self>, metrics: PrometheusHandle) -> Router {
+        Router::new()
+            .route("/index/config.json", get(index::config))
+            .route("/index/{*path}", get(index::file))
+            .route("/dl/{name}/{version}/download", get(download::archive))
+            .route("/api/v1/crates/new", put(publish::publish))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(move || std::future::ready(metrics.render())))
+            .fallback(pass)
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(self)
+    }
+
+    fn policy(&self) -> Arc<RegistryPolicy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn key(&self, archive: Sha256Digest, policy: &RegistryPolicy) -> Key {
+        Key {
+            archive,
+            policy: policy.digest(),
+            trust: self.trust_digest,
+        }
+    }
+
+    /// Every bundle the store has for a digest.
+    async fn evidence(&self, digest: &Sha256Digest) -> Evidence {
+        match self.store.by_digest(digest).await {
+            Ok(found) => Evidence::Bundles(found.bundles),
+            Err(error) if !error.is_unavailable() => Evidence::Bundles(Vec::new()),
+            Err(error) => {
+                tracing::warn!(code = error.code(), %digest, "attestation store cannot be asked");
+                Evidence::Unavailable
+            }
+        }
+    }
+
+    /// Decides, and keeps an admission before anybody acts on it.
+    fn decide(&self, candidate: &Candidate<'_>, evidence: &Evidence) -> Result<Verdict, LedgerError> {
+        let policy = self.policy();
+        let index_url = format!("sparse+{}", self.config.index_url());
+        let gate = Gate {
+            policy: &policy,
+            verifier: &self.verifier,
+            registries: &self.registries,
+            index_url: (!self.config.upstream.mirrors_crates_io).then_some(index_url.as_str()),
+            limits: &self.limits,
+            budget: &self.budget,
+        };
+        let verdict = gate.decide(candidate, evidence, now());
+        if let Verdict::Admit(admission) = &verdict {
+            let key = self.key(admission.digest, &policy);
+            self.ledger
+                .admit(&key, &admission.description, admission.ground.name(), now())?;
+            let served = (candidate.name.to_owned(), candidate.version.to_owned());
+            self.admitted
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(served, admission.digest);
+        }
+        metrics::counter!("gate_verdicts_total", "verdict" => verdict.name()).increment(1);
+        Ok(verdict)
+    }
+}
+
+/// Passes any other call of the web API to the registry, body and answer streamed.
+async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let api = match index::upstream_config(&service, request.headers()).await {
+        Ok(config) => config.api.clone(),
+        Err(answer) => return answer,
+    };
+    let Some(api) = api.filter(|_| request.uri().path().starts_with("/api/")) else {
+        return (StatusCode::NOT_FOUND, "no such page\n").into_response();
+    };
+    let (parts, body) = request.into_parts();
+    let path = parts
+        .uri
+        .path_and_query()
+        .map_or("/", axum::http::uri::PathAndQuery::as_str);
+    let url = format!("{}{path}", api.trim_end_matches('/'));
+    let forwarded = service
+        .http
+        .request(parts.method, url)
+        .headers(end_to_end(&parts.headers))
+        .body(reqwest::Body::wrap_stream(body.into_data_stream()));
+    match forwarded.send().await {
+        Ok(answer) => relay(answer),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    match index::upstream_config(&service, &HeaderMap::new()).await {
+        Ok(_) => "ready\n".into_response(),
+        Err(answer) => answer,
+    }
+}
+
+/// The upstream's answer as it is, streamed.
+fn relay(answer: reqwest::Response) -> Response {
+    let (status, headers) = (answer.status(), end_to_end(answer.headers()));
+    let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Headers that are not of one hop [RFC 9110 §7.6.1]; the body is framed anew.
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let kept = headers.iter().filter(|(name, _)| !HOP_BY_HOP.contains(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// 503 with Retry-After: we could not look.
+fn unavailable(error: &dyn std::error::Error) -> Response {
+    tracing::warn!(%error, "upstream cannot be asked");
+    deferred("the registry behind the gate cannot be asked")
+}
+
+/// 503 with Retry-After and cargo's error JSON.
+fn deferred(why: &str) -> Response {
+    let body = serde_json::json!({ "errors": [{ "detail": format!("deferred: {why}\nhint: nothing was decided; try again") }] });
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(header::RETRY_AFTER, "5")],
+        axum::Json(body),
+    )
+        .into_response()
+}
+
+/// 500 for a fault of ours; the cause goes to the log only.
+fn fault(error: &dyn std::error::Error) -> Response {
+    tracing::error!(%error, "gate failed");
+    deferred("the gate could not keep its verdict")
+}
+
+/// Reads an answer of the upstream whole, up to a limit.
+async fn read_bounded(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Response> {
+    let mut body = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= limit => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => {
+                return Err((StatusCode::BAD_GATEWAY, "answer of the registry is too large\n").into_response());
+            }
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(unavailable(&error)),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|source| StartError::File {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn now() -> UnixTime {
+    client::clock::now()
+}
+
+/// Whether a request may be repeated without harm.
+const fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+const CONNECT: Duration = Duration::from_secs(5);
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::HOST,
+    header::CONTENT_LENGTH,
+];

@@ -1,0 +1,299 @@
+//! The install gate: an archive leaves only when the verdict for its digest, the policy and the trusted root is *admit*.
+//!
+//! An archive admitted before is streamed with constant memory and hashed on the way; its last chunk is held back until the
+//! digest is the admitted one. One not seen before is read whole, compared with its index line, decided on, and kept.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use package::publish::IndexLine;
+use sha2::{Digest as _, Sha256};
+use verify::Sha256Digest;
+
+use super::{Service, end_to_end, fault, index, is_read, read_bounded, relay, unavailable};
+use crate::decision::{Candidate, Evidence, Finding, Verdict};
+
+pub(super) async fn archive(
+    State(service): State<Arc<Service>>,
+    Path((name, version)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    if !is_read(request.method()) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    match service
+        .download(&name, &version, request.method(), request.headers())
+        .await
+    {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+impl Service {
+    async fn download(
+        self: &Arc<Self>,
+        name: &str,
+        version: &str,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Result<Response, Response> {
+        let remembered = self.remembered(name, version);
+        let digest = match remembered {
+            Some(digest) => digest,
+            None => match self.first_time(name, version, headers).await? {
+                Seen::Admitted(digest) => digest,
+                Seen::Now(body) if *method == Method::HEAD => return Ok(archive_answer(Bytes::new(), body.len())),
+                Seen::Now(body) => {
+                    let length = body.len();
+                    return Ok(archive_answer(body, length));
+                }
+            },
+        };
+        let url = self.download_url(name, version, &digest, headers).await?;
+        let request = self.http.request(method.clone(), url).headers(end_to_end(headers));
+        let answer = request.send().await.map_err(|error| unavailable(&error))?;
+        let whole = answer.status() == StatusCode::OK && *method == Method::GET;
+        Ok(if whole { checked(answer, digest) } else { relay(answer) })
+    }
+
+    /// The digest admitted under the present policy for this name and version, without asking anybody.
+    fn remembered(&self, name: &str, version: &str) -> Option<Sha256Digest> {
+        let admitted = self.admitted.read().unwrap_or_else(PoisonError::into_inner);
+        admitted.get(&(name.to_owned(), version.to_owned())).copied()
+    }
+
+    /// Looks an archive up in the index and the ledger, and decides on it when it is new.
+    async fn first_time(self: &Arc<Self>, name: &str, version: &str, headers: &HeaderMap) -> Result<Seen, Response> {
+        let line = self.index_line(name, version, headers).await?;
+        let digest: Sha256Digest = line
+            .checksum
+            .parse()
+            .map_err(|_| StatusCode::BAD_GATEWAY.into_response())?;
+        let key = self.key(digest, &self.policy());
+        let known = self.ledger.is_admitted(&key).map_err(|error| fault(&error))?;
+        let inside = self.ledger.description(&digest).map_err(|error| fault(&error))?;
+        if known && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
+            let served = (name.to_owned(), version.to_owned());
+            self.admitted
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(served, digest);
+            return Ok(Seen::Admitted(digest));
+        }
+        let url = self.download_url(name, version, &digest, headers).await?;
+        let answer = self.http.get(url).headers(index::credentials(headers)).send().await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        if answer.status() != StatusCode::OK {
+            return Err(relay(answer));
+        }
+        let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
+        let body = Bytes::from(read_bounded(answer, limit).await?);
+        if Sha256Digest::of(&body) != digest {
+            return Err(refuse(&[other_bytes(&digest)]));
+        }
+        self.decide_on(name, version, line, body, digest).await
+    }
+
+    async fn decide_on(
+        self: &Arc<Self>,
+        name: &str,
+        version: &str,
+        line: IndexLine,
+        body: Bytes,
+        digest: Sha256Digest,
+    ) -> Result<Seen, Response> {
+        let evidence = self.evidence(&digest).await;
+        let (service, archive) = (Arc::clone(self), body.clone());
+        let (name, version) = (name.to_owned(), version.to_owned());
+        let deciding = move || service.decide_download(&name, &version, &archive, &line, &evidence);
+        let verdict = tokio::task::spawn_blocking(deciding)
+            .await
+            .map_err(|error| fault(&error))?;
+        match verdict.map_err(|error| fault(&error))? {
+            Verdict::Admit(_) => Ok(Seen::Now(body)),
+            Verdict::Refuse(findings) => Err(refuse(&findings)),
+            Verdict::Defer => Err(plain(StatusCode::SERVICE_UNAVAILABLE, DEFERRED)),
+        }
+    }
+
+    fn decide_download(
+        &self,
+        name: &str,
+        version: &str,
+        archive: &[u8],
+        line: &IndexLine,
+        evidence: &Evidence,
+    ) -> Result<Verdict, crate::ledger::LedgerError> {
+        let candidate = Candidate {
+            name,
+            version,
+            archive,
+            claimed: Some(&line.description),
+        };
+        let verdict = self.decide(&candidate, evidence)?;
+        if let Verdict::Refuse(_) = &verdict
+            && let Ok(inside) = package::Archive::read(archive, name, version, &self.limits)
+            && let Ok(manifest) = package::Manifest::of_package(&inside.manifest, name, version, &self.registries)
+        {
+            // The index is held against what the archive says, whatever the reason of the refusal.
+            self.ledger
+                .describe(&Sha256Digest::of(archive), &manifest.description)?;
+        }
+        Ok(verdict)
+    }
+
+    /// The line of this version in the registry's index.
+    async fn index_line(&self, name: &str, version: &str, headers: &HeaderMap) -> Result<IndexLine, Response> {
+        let url = format!("{}{}", self.config.upstream.index, index_path(name));
+        let request = self.http.get(url).headers(index::credentials(headers));
+        let answer = request.send().await.map_err(|error| unavailable(&error))?;
+        if answer.status() != StatusCode::OK {
+            return Err(relay(answer));
+        }
+        let body = read_bounded(answer, index::INDEX_BYTES).await?;
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut read = lines.filter_map(|line| IndexLine::from_json(line, &self.registries).ok());
+        let found = read.find(|line| line.description.version == version);
+        found.ok_or_else(|| plain(StatusCode::NOT_FOUND, "the index has no such version\n"))
+    }
+
+    /// The registry's download template, filled in [cargo, Index Configuration].
+    async fn download_url(
+        &self,
+        name: &str,
+        version: &str,
+        digest: &Sha256Digest,
+        headers: &HeaderMap,
+    ) -> Result<String, Response> {
+        let template = index::upstream_config(self, headers).await?.download.clone();
+        if !["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"]
+            .iter()
+            .any(|m| template.contains(m))
+        {
+            return Ok(format!("{}/{name}/{version}/download", template.trim_end_matches('/')));
+        }
+        Ok(template
+            .replace("{crate}", name)
+            .replace("{version}", version)
+            .replace("{prefix}", &prefix(name))
+            .replace("{lowerprefix}", &prefix(&name.to_lowercase()))
+            .replace("{sha256-checksum}", &digest.to_string()))
+    }
+}
+
+/// What a look at an archive gave.
+enum Seen {
+    /// Admitted before; to be streamed.
+    Admitted(Sha256Digest),
+    /// Admitted now; here it is.
+    Now(Bytes),
+}
+
+/// Streams an answer, hashing; the last chunk follows only when the digest is the admitted one, else the connection breaks.
+fn checked(answer: reqwest::Response, digest: Sha256Digest) -> Response {
+    let (status, mut headers) = (answer.status(), end_to_end(answer.headers()));
+    if let Some(length) = answer.content_length() {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let state = (answer, Sha256::new(), None::<Bytes>, false);
+    let chunks = stream::try_unfold(state, move |(mut answer, mut hash, mut held, ended)| async move {
+        if ended {
+            return Ok(None);
+        }
+        loop {
+            let Some(chunk) = answer.chunk().await.map_err(std::io::Error::other)? else {
+                if <[u8; 32]>::from(hash.clone().finalize()) != digest.0 {
+                    tracing::error!(%digest, "the registry serves other bytes than were admitted");
+                    return Err(std::io::Error::other("other bytes than were admitted"));
+                }
+                return Ok(held.map(|last| (last, (answer, hash, None, true))));
+            };
+            hash.update(&chunk);
+            if let Some(earlier) = held.replace(chunk) {
+                return Ok(Some((earlier, (answer, hash, held, false))));
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn archive_answer(body: Bytes, length: usize) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/gzip".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    (StatusCode::OK, headers, body).into_response()
+}
+
+/// 403 as text: cargo prints the body of a failed download as it is.
+fn refuse(findings: &[Finding]) -> Response {
+    let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    plain(
+        StatusCode::FORBIDDEN,
+        &format!("refused by the gate\n{}\n", text.join("\n")),
+    )
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        text.to_owned(),
+    )
+        .into_response()
+}
+
+fn other_bytes(digest: &Sha256Digest) -> Finding {
+    Finding {
+        code: "gate-other-bytes",
+        cause: format!("the registry serves other bytes than sha256:{digest}, which its index names"),
+        hint: "nothing was let through; tell the registry's operator",
+    }
+}
+
+/// `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd…` [cargo, Index Files].
+fn index_path(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let (folder, file) = (prefix(&lower), lower);
+    format!("{folder}/{file}")
+}
+
+fn prefix(name: &str) -> String {
+    let part = |range: std::ops::Range<usize>| name.get(range).unwrap_or_default();
+    match name.len() {
+        0..=2 => name.len().to_string(),
+        3 => format!("3/{}", part(0..1)),
+        _ => format!("{}/{}", part(0..2), part(2..4)),
+    }
+}
+
+const DEFERRED: &str = "deferred: the attestation store cannot be asked\nhint: nothing was decided; try again\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_paths_are_cargos() {
+        for (name, path) in [
+            ("A", "1/a"),
+            ("ab", "2/ab"),
+            ("abc", "3/a/abc"),
+            ("Abcd", "ab/cd/abcd"),
+            ("abcde", "ab/cd/abcde"),
+        ] {
+            assert_eq!(index_path(name), path);
+        }
+        assert_eq!(prefix("Abcd"), "Ab/cd");
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line of the gate.
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Parser, Subcommand};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+
+use crate::{Config, service::Service};
+
+/// Refuse at the registry what nobody attested.
+#[derive(Debug, Parser)]
+#[command(name = "crates-plugin", version, about, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the gate before a registry.
+    Serve {
+        /// Configuration file.
+        config: PathBuf,
+    },
+    /// Check configuration and policy without serving.
+    Check {
+        /// Configuration file.
+        config: PathBuf,
+    },
+}
+
+/// Why the command failed, by exit code.
+#[derive(Debug)]
+enum Failure {
+    /// Usage or configuration.
+    Configuration(String),
+    /// The address cannot be had, or serving ended.
+    Unavailable(String),
+}
+
+/// Runs the command line: 0 done, 2 usage or configuration, 3 could not serve.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // A provider is there already when this runs inside another program of the suite.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Serve { config } => serve(&config),
+        Command::Check { config } => open(&config).map(drop),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(text)) => complain(&text, 2),
+        Err(Failure::Unavailable(text)) => complain(&text, 3),
+    }
+}
+
+fn open(path: &Path) -> Result<(Arc<Service>, Config), Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Configuration(format!("cannot read {}: {error}", path.display())))?;
+    let mut config = Config::from_toml(&text)
+        .map_err(|error| Failure::Configuration(format!("{} is wrong: {error}", path.display())))?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    for file in [&mut config.trust, &mut config.policy, &mut config.data] {
+        *file = folder.join(&*file);
+    }
+    let service = Service::open(config.clone()).map_err(|error| Failure::Configuration(chain(&error)))?;
+    Ok((service, config))
+}
+
+fn serve(path: &Path) -> Result<(), Failure> {
+    drop(tracing_subscriber::fmt().json().with_writer(std::io::stderr).try_init());
+    let (service, config) = open(path)?;
+    let unavailable = |error: &dyn std::error::Error| Failure::Unavailable(chain(error));
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| unavailable(&error))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| unavailable(&error))?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| Failure::Unavailable(format!("cannot listen on {}: {error}", config.listen)))?;
+        tracing::info!(address = %config.listen, index = config.index_url(), "serving");
+        tokio::spawn(reload_on_hangup(Arc::clone(&service)));
+        let server = axum::serve(listener, service.router(metrics)).with_graceful_shutdown(stop());
+        server.await.map_err(|error| unavailable(&error))
+    })
+}
+
+/// Reads the policy again at each SIGHUP.
+async fn reload_on_hangup(service: Arc<Service>) {
+    let Ok(mut hangups) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+        return;
+    };
+    while hangups.recv().await.is_some() {
+        match service.reload_policy() {
+            Ok(digest) => tracing::info!(%digest, "policy reloaded"),
+            Err(error) => tracing::error!(error = chain(&error), "policy refused; the old one stays"),
+        }
+    }
+}
+
+async fn stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        drop(interrupt.await);
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => (),
+        _ = terminate.recv() => (),
+    }
+}
+
+fn complain(text: &str, code: u8) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "error: {text}"));
+    ExitCode::from(code)
+}
+
+/// The error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const EXAMPLES: &str = "Examples:
+  crates-plugin check gate.toml     read configuration, trust and policy
+  crates-plugin serve gate.toml     serve; SIGHUP reads the policy again";

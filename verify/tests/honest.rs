@@ -1,0 +1,346 @@
+//! Every honest bundle is accepted: each kind of entry, key and proof this suite knows.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests may be blunt"
+)]
+
+mod authority;
+
+use authority::{
+    ARTIFACT, CaRecipe, CertificateHashRecipe, EntryKind, IDENTITY, ISSUER, Key, NOW, Recipe, SIGNED_AT, TokenRecipe,
+    World, policy,
+};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
+use verify::{
+    Artifact, Budget, Bundle, HashAlgorithm, Policy, Sha256Digest, TrustedRoot,
+    artifact::ArtifactHasher,
+    bundle::BundleVersion,
+    danger,
+    verifier::{BatchItem, TimeSource},
+};
+
+#[test]
+fn a_bundle_of_today_is_accepted_and_tells_what_held() {
+    let world = World::new();
+    let verified = world.verify(&Recipe::default().with_statement()).unwrap();
+    assert_eq!(verified.artifact_digest(), Some(&Sha256Digest::of(ARTIFACT)));
+    assert_eq!(verified.subject().unwrap().name, "widget-1.0.0.crate");
+    assert_eq!(verified.predicate_type(), Some("https://slsa.dev/provenance/v1"));
+    assert_eq!(verified.identity().unwrap().san.as_str(), IDENTITY);
+    assert_eq!(verified.identity().unwrap().issuer(), ISSUER);
+    assert_eq!(verified.claim(verify::identity::Claim::BuildTrigger), Some("push"));
+    assert_eq!(verified.log_index(), Some(1));
+    assert_eq!(verified.log_id(), Some(&world.trusted_root.logs[0].log_id));
+    assert_eq!(verified.times().len(), 1);
+    assert_eq!(verified.times()[0].at, SIGNED_AT);
+    assert!(matches!(verified.times()[0].source, TimeSource::TimestampAuthority(_)));
+    let signatures = verified
+        .checks()
+        .iter()
+        .filter(|check| check.ends_with("signature"))
+        .count();
+    assert_eq!(
+        signatures,
+        5,
+        "leaf, SCT, artifact, timestamp, checkpoint: {:?}",
+        verified.checks()
+    );
+}
+
+#[test]
+fn every_kind_of_entry_is_accepted() {
+    let world = World::new();
+    for kind in [EntryKind::HashedRekordV001, EntryKind::DsseV001, EntryKind::IntotoV002] {
+        let verified = world
+            .verify(&Recipe::v1(kind))
+            .unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        assert!(
+            matches!(verified.times()[0].source, TimeSource::LogPromise(_)),
+            "{kind:?}"
+        );
+    }
+    for recipe in [
+        Recipe::default(),
+        Recipe::default().with_statement(),
+        Recipe {
+            entry: Some(EntryKind::DsseV002),
+            ..Recipe::default().with_statement()
+        },
+    ] {
+        world.verify(&recipe).unwrap();
+    }
+}
+
+#[test]
+fn every_version_is_accepted_and_prints_back() {
+    let world = World::new();
+    for version in [BundleVersion::V0_1, BundleVersion::V0_2, BundleVersion::V0_3] {
+        let bundle = world.bundle(&Recipe {
+            version,
+            ..Recipe::v1(EntryKind::DsseV001)
+        });
+        let again = Bundle::from_json(bundle.to_json().as_bytes(), &Budget::default()).unwrap();
+        assert_eq!(again, bundle);
+        assert_eq!(again.to_json(), bundle.to_json());
+        world.verify_bundle(&again).unwrap();
+    }
+}
+
+#[test]
+fn an_old_bundle_may_have_a_promise_only() {
+    let world = World::new();
+    let mut bundle = world.bundle(&Recipe {
+        version: BundleVersion::V0_1,
+        ..Recipe::v1(EntryKind::HashedRekordV001)
+    });
+    bundle.log_entries[0].inclusion_proof = None;
+    world.verify_bundle(&bundle).unwrap();
+}
+
+#[test]
+fn every_kind_of_key_is_accepted() {
+    let world = World::new();
+    for signer in [Key::p256(), Key::p384(), Key::p521(), Key::rsa()] {
+        let kind = signer.public().kind();
+        for recipe in [Recipe::default(), Recipe::v1(EntryKind::HashedRekordV001)] {
+            let recipe = Recipe {
+                signer: signer.copy(),
+                ..recipe
+            };
+            world
+                .verify(&recipe)
+                .unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        }
+    }
+    let ed25519 = Recipe {
+        signer: Key::ed25519(),
+        ..Recipe::v1(EntryKind::DsseV001)
+    };
+    world.verify(&ed25519).unwrap();
+}
+
+#[test]
+fn every_kind_of_authority_key_is_accepted() {
+    for (ca, ct, log, log_v1, tsa) in [
+        (Key::p384(), Key::p384(), Key::p256(), Key::p384(), Key::p256()),
+        (Key::rsa(), Key::rsa(), Key::ed25519(), Key::p256(), Key::rsa()),
+        (Key::ed25519(), Key::p256(), Key::p384(), Key::rsa(), Key::p384()),
+    ] {
+        let world = World::with_keys(ca, ct, log, log_v1, tsa);
+        world.verify(&Recipe::default()).unwrap();
+        world.verify(&Recipe::v1(EntryKind::HashedRekordV001)).unwrap();
+    }
+}
+
+#[test]
+fn every_way_to_name_the_signing_certificate_is_accepted() {
+    let world = World::new();
+    for certificate_hash in [
+        CertificateHashRecipe::V2,
+        CertificateHashRecipe::V2Sha512,
+        CertificateHashRecipe::V1,
+    ] {
+        for with_certificate in [false, true] {
+            let token = Some(TokenRecipe {
+                certificate_hash,
+                with_certificate,
+                ..TokenRecipe::default()
+            });
+            world
+                .verify(&Recipe {
+                    token,
+                    ..Recipe::default()
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_token_may_bring_the_certificate_that_the_trusted_root_lacks() {
+    let mut world = World::new();
+    world.trusted_root.timestamp_authorities[0].chain.remove(0);
+    let token = |with_certificate| {
+        Some(TokenRecipe {
+            with_certificate,
+            ..TokenRecipe::default()
+        })
+    };
+    world
+        .verify(&Recipe {
+            token: token(true),
+            ..Recipe::default()
+        })
+        .unwrap();
+    let refused = world.verify(&Recipe {
+        token: token(false),
+        ..Recipe::default()
+    });
+    assert_eq!(refused.unwrap_err().code(), "timestamp-unknown-authority");
+}
+
+#[test]
+fn windows_are_closed() {
+    let mut world = World::new();
+    let recipe = Recipe::default();
+    let window = verify::time::ValidityWindow {
+        start: SIGNED_AT,
+        end: Some(SIGNED_AT),
+    };
+    world.trusted_root.logs[0].valid_for = window;
+    world.trusted_root.certificate_authorities[0].valid_for = window;
+    world.trusted_root.timestamp_authorities[0].valid_for = window;
+    world.trusted_root.ct_logs[0].valid_for = verify::time::ValidityWindow {
+        start: recipe.leaf.scts[0].at,
+        end: Some(recipe.leaf.scts[0].at),
+    };
+    world.verify(&recipe).unwrap();
+    let mut recipe = Recipe::default();
+    recipe.leaf.validity = (SIGNED_AT, SIGNED_AT);
+    world.verify(&recipe).unwrap();
+}
+
+#[test]
+fn one_key_may_be_listed_for_several_periods() {
+    let mut world = World::new();
+    let mut earlier = world.signing_authority(&CaRecipe::intermediate());
+    earlier.valid_for.end = Some(SIGNED_AT.plus_secs(-1000));
+    world.trusted_root.certificate_authorities.insert(0, earlier);
+    let mut earlier = world.trusted_root.timestamp_authorities[0].clone();
+    earlier.valid_for.end = Some(SIGNED_AT.plus_secs(-1000));
+    world.trusted_root.timestamp_authorities.insert(0, earlier);
+    world.verify(&Recipe::default()).unwrap();
+}
+
+#[test]
+fn digests_do_as_well_as_bytes() {
+    let world = World::new();
+    let verifier = world.verifier().unwrap();
+    for recipe in [
+        Recipe::default(),
+        Recipe::default().with_statement(),
+        Recipe {
+            signer: Key::p384(),
+            ..Recipe::default()
+        },
+    ] {
+        let bundle = world.bundle(&recipe);
+        let mut hasher = ArtifactHasher::new(&bundle.artifact_algorithms(&Budget::default()));
+        for piece in ARTIFACT.chunks(3) {
+            hasher.update(piece);
+        }
+        let digests = hasher.finish();
+        verifier
+            .verify(&bundle, &Artifact::Digests(&digests), &policy(), NOW)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_subject_known_by_sha512_only_is_found() {
+    let world = World::new();
+    let digest = hex::encode(HashAlgorithm::Sha512.digest(ARTIFACT).as_bytes());
+    let recipe = Recipe {
+        statement: Some(authority::statement(&[("a", "sha512", &digest)])),
+        ..Recipe::default()
+    };
+    world.verify(&recipe).unwrap();
+    let by_sha256 = Artifact::Digest(Sha256Digest::of(ARTIFACT));
+    let bundle = world.bundle(&recipe);
+    let refused = world.verifier().unwrap().verify(&bundle, &by_sha256, &policy(), NOW);
+    assert_eq!(refused.unwrap_err().code(), "digest-needed");
+}
+
+#[test]
+fn managed_keys_are_accepted_by_their_own_policy() {
+    let world = World::new();
+    let signer = Key::p256();
+    let policy = Policy::managed_key(signer.public().clone());
+    let verifier = world.verifier().unwrap();
+    let id = signer.public().id().0;
+    let hints = [
+        STANDARD.encode(id),
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(id)),
+        hex::encode(id),
+        "release key of 2026".to_owned(),
+    ];
+    let mut recipe = Recipe {
+        signer,
+        ..Recipe::default()
+    };
+    for hint in hints {
+        recipe.key_hint = Some(hint);
+        let accepted = verifier
+            .verify(&world.bundle(&recipe), &Artifact::Bytes(ARTIFACT), &policy, NOW)
+            .unwrap();
+        assert!(accepted.identity().is_none());
+    }
+}
+
+#[test]
+fn private_bundles_are_accepted_only_by_the_policy_that_says_so() {
+    let mut world = World::new();
+    let mut recipe = Recipe {
+        entry: None,
+        ..Recipe::default()
+    };
+    recipe.leaf.scts.clear();
+    let bundle = world.bundle(&recipe);
+    assert_eq!(world.verify_bundle(&bundle).unwrap_err().code(), "sct-missing");
+    world.trusted_root.logs.clear();
+    world.trusted_root.ct_logs.clear();
+    let relaxed = danger::timestamp_only(policy());
+    let verified = world
+        .verifier()
+        .unwrap()
+        .verify(&bundle, &Artifact::Bytes(ARTIFACT), &relaxed, NOW)
+        .unwrap();
+    assert!(verified.log_entries().is_empty());
+    assert_eq!(verified.times().len(), 1);
+}
+
+#[test]
+fn a_trusted_root_prints_back() {
+    let world = World::new();
+    let mut stated = world.trusted_root.clone();
+    stated.logs[0].checkpoint_key_id = Some(stated.logs[0].log_id);
+    let again = TrustedRoot::from_json(stated.to_json().as_bytes(), &Budget::default()).unwrap();
+    assert_eq!(again.logs, stated.logs);
+    assert_eq!(again.to_json(), stated.to_json());
+}
+
+#[test]
+fn a_batch_answers_in_order_as_single_bundles_do() {
+    let world = World::new();
+    let verifier = world.verifier().unwrap();
+    let policy = policy();
+    let mut bundles: Vec<Bundle> = (0..8).map(|_| world.bundle(&Recipe::default())).collect();
+    bundles[3].timestamps.clear();
+    bundles.push(bundles[0].clone());
+    let item = |bundle| BatchItem {
+        bundle,
+        artifact: Artifact::Bytes(ARTIFACT),
+        policy: &policy,
+    };
+    let items: Vec<_> = bundles.iter().map(item).collect();
+    for threads in [1, 2, 7] {
+        let outcomes = verifier.verify_all(&items, NOW, threads.try_into().unwrap());
+        assert_eq!(outcomes.len(), items.len());
+        for (position, outcome) in outcomes.iter().enumerate() {
+            let expected = if position == 3 { Err("no-time") } else { Ok(()) };
+            assert_eq!(
+                outcome.as_ref().map(|_| ()).map_err(verify::Error::code),
+                expected,
+                "{position}"
+            );
+        }
+    }
+}
