@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -20,7 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Instance {
     tools: Tools,
-    folder: TempDir,
+    folder: PathBuf,
+    _parent: TempDir,
     url: String,
     serving: Option<Child>,
 }
@@ -48,20 +48,23 @@ impl Instance {
     /// `init` failed.
     pub fn init(tools: &Tools, issuer: &Issuer) -> Result<Self, Error> {
         let url = format!("http://127.0.0.1:{}", free_port()?);
-        let folder = tempfile::Builder::new()
+        let parent = tempfile::Builder::new()
             .prefix("instance-")
             .tempdir()
             .doing("make a folder for the server")?;
         let instance = Self {
             tools: tools.clone(),
-            folder,
+            folder: parent.path().join("server"),
+            _parent: parent,
             url,
             serving: None,
         };
         let mut init = instance.command("init");
         init.args(["--origin", &instance.url]);
+        for issuer in issuer.specifications() {
+            init.args(["--issuer", &issuer]);
+        }
         run(&mut init, LIMIT)?.success()?;
-        instance.believe(issuer)?;
         Ok(instance)
     }
 
@@ -126,7 +129,7 @@ impl Instance {
     /// The folder that `init` wrote.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// A document of the folder `trust`: `trusted_root.json`, `signing_config.v0.2.json`, `trust_config.json`, `root.json`.
@@ -141,18 +144,8 @@ impl Instance {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Writes the identity configuration: every profile of the issuer, besides whatever `init` put there.
-    fn believe(&self, issuer: &Issuer) -> Result<(), Error> {
-        let configuration = json!({
-            "oidc-issuers": issuer.configuration(),
-            "ci-issuer-metadata": ci_issuer_metadata(),
-        });
-        std::fs::write(self.folder().join("identity.yaml"), format!("{configuration:#}"))
-            .doing("write the identity configuration")
-    }
-
     fn log_file(&self) -> PathBuf {
-        self.folder().join("serve.log")
+        self.folder.with_file_name("serve.log")
     }
 
     fn await_ready(&mut self) -> Result<(), Error> {
@@ -188,81 +181,4 @@ impl Drop for Instance {
 pub fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).doing("find a free port")?;
     Ok(listener.local_addr().doing("find a free port")?.port())
-}
-
-/// Fulcio's templates for the providers of the testkit [fulcio config/identity/config.yaml], Forgejo's written in the same way.
-fn ci_issuer_metadata() -> Value {
-    json!({
-        "github-workflow": {
-            "default-template-values": {"url": "https://github.com"},
-            "extension-templates": {
-                "github-workflow-trigger": "event_name",
-                "github-workflow-sha": "sha",
-                "github-workflow-name": "workflow",
-                "github-workflow-repository": "repository",
-                "github-workflow-ref": "ref",
-                "build-signer-uri": "{{ .url }}/{{ .job_workflow_ref }}",
-                "build-signer-digest": "job_workflow_sha",
-                "runner-environment": "runner_environment",
-                "source-repository-uri": "{{ .url }}/{{ .repository }}",
-                "source-repository-digest": "sha",
-                "source-repository-ref": "ref",
-                "source-repository-identifier": "repository_id",
-                "source-repository-owner-uri": "{{ .url }}/{{ .repository_owner }}",
-                "source-repository-owner-identifier": "repository_owner_id",
-                "build-config-uri": "{{ .url }}/{{ .workflow_ref }}",
-                "build-config-digest": "workflow_sha",
-                "build-trigger": "event_name",
-                "run-invocation-uri": "{{ .url }}/{{ .repository }}/actions/runs/{{ .run_id }}/attempts/{{ .run_attempt }}",
-                "source-repository-visibility-at-signing": "repository_visibility",
-            },
-            "subject-alternative-name-template": "{{ .url }}/{{ .job_workflow_ref }}",
-        },
-        "gitlab-pipeline": {
-            "default-template-values": {"url": "https://gitlab.com"},
-            "extension-templates": {
-                "build-signer-uri": "https://{{ .ci_config_ref_uri }}",
-                "build-signer-digest": "ci_config_sha",
-                "runner-environment": "runner_environment",
-                "source-repository-uri": "{{ .url }}/{{ .project_path }}",
-                "source-repository-digest": "sha",
-                "source-repository-ref": "refs/{{if eq .ref_type \"branch\"}}heads/{{ else }}tags/{{end}}{{ .ref }}",
-                "source-repository-identifier": "project_id",
-                "source-repository-owner-uri": "{{ .url }}/{{ .namespace_path }}",
-                "source-repository-owner-identifier": "namespace_id",
-                "build-config-uri": "https://{{ .ci_config_ref_uri }}",
-                "build-config-digest": "ci_config_sha",
-                "build-trigger": "pipeline_source",
-                "run-invocation-uri": "{{ .url }}/{{ .project_path }}/-/jobs/{{ .job_id }}",
-                "source-repository-visibility-at-signing": "project_visibility",
-            },
-            "subject-alternative-name-template": "https://{{ .ci_config_ref_uri }}",
-        },
-        "forgejo-actions": {
-            "default-template-values": {"url": "https://codeberg.org"},
-            "extension-templates": {
-                "build-signer-uri": "{{ .url }}/{{ .workflow_ref }}",
-                "source-repository-uri": "{{ .url }}/{{ .repository }}",
-                "source-repository-digest": "sha",
-                "source-repository-ref": "ref",
-                "source-repository-identifier": "repository_id",
-                "source-repository-owner-uri": "{{ .url }}/{{ .repository_owner }}",
-                "source-repository-owner-identifier": "repository_owner_id",
-                "build-config-uri": "{{ .url }}/{{ .workflow_ref }}",
-                "build-trigger": "event_name",
-                "run-invocation-uri": "{{ .url }}/{{ .repository }}/actions/runs/{{ .run_id }}",
-            },
-            "subject-alternative-name-template": "{{ .url }}/{{ .workflow_ref }}",
-        },
-        "buildkite-job": {
-            "default-template-values": {"url": "https://buildkite.com"},
-            "extension-templates": {
-                "runner-environment": "runner_environment",
-                "source-repository-digest": "build_commit",
-                "build-trigger": "build_source",
-                "run-invocation-uri": "{{ .url }}/{{ .organization_slug }}/{{ .pipeline_slug }}/builds/{{ .build_number }}#{{ .job_id }}",
-            },
-            "subject-alternative-name-template": "{{ .url }}/{{ .organization_slug }}/{{ .pipeline_slug }}",
-        },
-    })
 }

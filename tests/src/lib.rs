@@ -3,6 +3,7 @@
 //! Everything listens on 127.0.0.1 and dies with the value that started it.
 
 pub mod ci;
+pub mod clients;
 pub mod error;
 pub mod http;
 pub mod instance;

@@ -94,7 +94,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match Path::new(&called).file_stem()?.to_str()? {
         "cargo-sigstore" => Some(cargo_sigstore::main(arguments)),
         //SERVER
-        //TUF
+        "tuf-root" => Some(tuf_root::cli::main(arguments)),
         _ => None,
     }
 }

@@ -10,7 +10,9 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tests::{
-    Stage, http,
+    Stage,
+    clients::Clients,
+    http,
     run::{Outcome, run},
 };
 
@@ -138,4 +140,90 @@ fn openssl_accepts_our_timestamps() {
         let wrong = verify(&["-data", "other"]);
         assert_ne!(wrong.code, Some(0), "other data is accepted: {}", wrong.said());
     }
+}
+
+/// python-tuf's view of our repository.
+struct Follower<'a> {
+    stage: &'a Stage,
+    clients: Clients,
+}
+
+impl Follower<'_> {
+    /// Follows the repository with the trust kept in folder `state`, from `root` the first time.
+    fn follow(&self, state: &str, root: &Path) -> Outcome {
+        let mut command = self.clients.python("follow.py");
+        command
+            .arg(root)
+            .arg(self.stage.path(state))
+            .arg(format!("{}/tuf/", self.stage.instance.url()))
+            .args(TARGETS);
+        run(&mut command, LIMIT).expect("python runs")
+    }
+
+    fn follows(&self, state: &str) -> Value {
+        let root = self.stage.instance.trust("root.json");
+        let outcome = self.follow(state, &root).success().expect("python-tuf follows");
+        serde_json::from_str(&outcome.stdout).expect("JSON")
+    }
+
+    fn tuf_root(&self, arguments: &[&str]) {
+        let mut command = Command::new(self.stage.tools.tuf_root());
+        command.current_dir(self.stage.instance.folder()).args(arguments);
+        run(&mut command, LIMIT)
+            .expect("tuf-root runs")
+            .success()
+            .expect("tuf-root is content");
+    }
+}
+
+/// What every Sigstore client fetches.
+const TARGETS: [&str; 2] = ["trusted_root.json", "signing_config.v0.2.json"];
+
+fn version(view: &Value, role: &str) -> u64 {
+    view["versions"][role].as_u64().expect("a version")
+}
+
+#[test]
+fn python_tuf_follows_a_refresh_and_a_rotation_and_refuses_a_rollback() {
+    let Some(clients) = Clients::find("python-tuf over a rotation and a refresh") else {
+        return;
+    };
+    let stage = stage();
+    let follower = Follower { stage: &stage, clients };
+    let first = follower.follows("python");
+    assert_eq!(version(&first, "root"), 1);
+    for target in TARGETS {
+        let bytes = std::fs::read(stage.instance.trust(target)).expect("the trust folder holds it");
+        assert_eq!(first["targets"][target], verify::Sha256Digest::of(&bytes).to_string());
+    }
+    let timestamp = stage.instance.folder().join("tuf/timestamp.json");
+    let old = std::fs::read(&timestamp).expect("the timestamp");
+
+    follower.tuf_root(&["refresh", "tuf", "--online-key", "keys/tuf-online.pem"]);
+    let refreshed = follower.follows("python");
+    assert_eq!(version(&refreshed, "timestamp"), version(&first, "timestamp") + 1);
+    assert_eq!(version(&refreshed, "root"), 1);
+
+    follower.tuf_root(&["key", "keys/next.pem"]);
+    let next = [
+        "--add-root-key",
+        "keys/next.pem",
+        "--remove-root-key",
+        "keys/tuf-root.pem",
+    ];
+    let signing = ["--key", "keys/tuf-root.pem", "--key", "keys/next.pem"];
+    follower.tuf_root(&[&["rotate", "tuf"][..], &next, &signing].concat());
+    let rotated = follower.follows("python");
+    assert_eq!(version(&rotated, "root"), 2);
+    // Somebody who still holds only the first root gets there too.
+    assert_eq!(version(&follower.follows("newcomer"), "root"), 2);
+
+    // An older timestamp again: the follower remembers, and refuses.
+    let new = std::fs::read(&timestamp).expect("the timestamp");
+    std::fs::write(&timestamp, old).expect("the old timestamp");
+    let root = stage.instance.trust("root.json");
+    let refused = follower.follow("python", &root);
+    assert_ne!(refused.code, Some(0), "a rollback is accepted: {}", refused.said());
+    std::fs::write(&timestamp, new).expect("the new timestamp");
+    follower.follows("python");
 }

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use sigstore_sign::{
     trust_root::{SigningConfig, TrustedRoot},
 };
 use sigstore_verify::{VerificationPolicy, Verifier};
-use tests::{Doing as _, Error, Stage, issuer::Profile};
+use tests::{Doing as _, Error, Stage, clients::Clients, issuer::Profile};
 
 /// Who makes or checks a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,6 @@ struct Row {
     bundle: PathBuf,
 }
 
-/// Folders with clients of others, prepared by `.ci/run environments`.
-struct Environments {
-    python: PathBuf,
-    js: PathBuf,
-}
-
 const CLIENTS: [Client; 4] = [Client::Python, Client::Js, Client::Rust, Client::Ours];
 
 impl Client {
@@ -69,44 +63,6 @@ impl Kind {
     }
 }
 
-impl Environments {
-    /// The folders, or none (said loudly) when nobody prepared them.
-    fn find() -> Option<Self> {
-        let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let found = folder("INTEROP_PYTHON").zip(folder("INTEROP_JS"));
-        if found.is_none() {
-            // Written past the test harness, which hides what passing tests print.
-            let mut stderr = std::io::stderr();
-            writeln!(
-                stderr,
-                "\nNOT RUN: interoperability with sigstore-python and sigstore-js. `.ci/run environments interop` runs it.\n"
-            )
-            .expect("stderr");
-        }
-        let (python, js) = found?;
-        Some(Self { python, js })
-    }
-
-    /// The script of a client, started where its modules are.
-    fn command(&self, client: Client) -> Command {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
-        let (mut command, script, folder) = match client {
-            Client::Python => (
-                Command::new(self.python.join("bin/python")),
-                scripts.join("python/matrix.py"),
-                &self.python,
-            ),
-            _ => (
-                Command::new(self.js.join("node_modules/.bin/node")),
-                scripts.join("js/matrix.mjs"),
-                &self.js,
-            ),
-        };
-        command.arg(script).current_dir(folder);
-        command
-    }
-}
-
 /// A bundle to be checked against an artifact, and by whom.
 struct Check<'a> {
     row: &'a Row,
@@ -118,7 +74,7 @@ struct Check<'a> {
 type Answers = Vec<Result<(), String>>;
 
 /// Lets a client of others follow a plan; one answer for each step.
-fn follow(stage: &Stage, environments: &Environments, client: Client, identity: &str, steps: &[Value]) -> Answers {
+fn follow(stage: &Stage, clients: &Clients, client: Client, identity: &str, steps: &[Value]) -> Answers {
     let token = stage.issuer.token(Profile::GitHub).expect("a token");
     let plan = json!({
         "trust_config": stage.instance.trust("trust_config.json"),
@@ -127,8 +83,11 @@ fn follow(stage: &Stage, environments: &Environments, client: Client, identity: 
         "issuer": stage.issuer.url(Profile::GitHub),
         "steps": steps,
     });
-    let mut child = environments
-        .command(client)
+    let mut command = match client {
+        Client::Python => clients.python("matrix.py"),
+        _ => clients.js("matrix.mjs"),
+    };
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -228,12 +187,12 @@ fn ours_verifies(stage: &Stage, check: &Check) -> Result<(), Error> {
 }
 
 /// Lets `client` check every row; one answer for each.
-fn verify_all(stage: &Stage, environments: &Environments, client: Client, checks: &[Check]) -> Answers {
+fn verify_all(stage: &Stage, clients: &Clients, client: Client, checks: &[Check]) -> Answers {
     match client {
         Client::Python | Client::Js => {
             let steps: Vec<Value> = checks.iter().map(verify_step).collect();
             let identity = checks.first().map_or("", |check| check.identity);
-            follow(stage, environments, client, identity, &steps)
+            follow(stage, clients, client, identity, &steps)
         }
         Client::Rust => checks
             .iter()
@@ -263,11 +222,11 @@ fn rows(stage: &Stage) -> Vec<Row> {
     rows
 }
 
-fn sign_all(stage: &Stage, environments: &Environments, rows: &[Row], artifact: &Path) {
+fn sign_all(stage: &Stage, clients: &Clients, rows: &[Row], artifact: &Path) {
     for maker in [Client::Python, Client::Js] {
         let theirs: Vec<&Row> = rows.iter().filter(|row| row.maker == maker).collect();
         let steps: Vec<Value> = theirs.iter().map(|row| sign_step(row, artifact)).collect();
-        let answers = follow(stage, environments, maker, "", &steps);
+        let answers = follow(stage, clients, maker, "", &steps);
         for (row, answer) in theirs.iter().zip(answers) {
             assert_eq!(
                 answer,
@@ -300,7 +259,7 @@ fn must_accept(row: &Row, client: Client) -> bool {
 #[test]
 fn every_client_signs_with_our_server_and_verifies_every_bundle() {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let Some(environments) = Environments::find() else {
+    let Some(clients) = Clients::find("interoperability with sigstore-python, sigstore-js and sigstore-rust") else {
         return;
     };
     let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
@@ -310,7 +269,7 @@ fn every_client_signs_with_our_server_and_verifies_every_bundle() {
     let other = stage.write("other", "other bytes\n").expect("another artifact");
     let identity = stage.issuer.subject(Profile::GitHub);
     let rows = rows(&stage);
-    sign_all(&stage, &environments, &rows, &artifact);
+    sign_all(&stage, &clients, &rows, &artifact);
 
     let mut table: Vec<Vec<Result<(), String>>> = vec![Vec::new(); rows.len()];
     for client in CLIENTS {
@@ -322,7 +281,7 @@ fn every_client_signs_with_our_server_and_verifies_every_bundle() {
             });
             checks.collect()
         };
-        let answers = verify_all(&stage, &environments, client, &check(&artifact, &identity));
+        let answers = verify_all(&stage, &clients, client, &check(&artifact, &identity));
         for (cells, answer) in table.iter_mut().zip(answers) {
             cells.push(answer);
         }
@@ -331,7 +290,7 @@ fn every_client_signs_with_our_server_and_verifies_every_bundle() {
             ("another artifact", check(&other, &identity)),
             ("another identity", check(&artifact, nobody)),
         ] {
-            for (row, answer) in rows.iter().zip(verify_all(&stage, &environments, client, &checks)) {
+            for (row, answer) in rows.iter().zip(verify_all(&stage, &clients, client, &checks)) {
                 assert!(answer.is_err(), "{} accepts {what} for {row:?}", client.name());
             }
         }

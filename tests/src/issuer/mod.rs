@@ -110,12 +110,11 @@ impl Issuer {
         profile.subject(&self.base())
     }
 
-    /// Fulcio-style `oidc-issuers` for every profile.
+    /// Every profile as `sigstore-server init --issuer` takes it.
     #[must_use]
-    pub fn configuration(&self) -> Value {
+    pub fn specifications(&self) -> Vec<String> {
         let base = self.base();
-        let entries = Profile::ALL.map(|profile| (self.url(profile), profile.configuration(&base)));
-        Value::Object(entries.into_iter().collect())
+        Profile::ALL.map(|profile| profile.specification(&base)).to_vec()
     }
 
     /// A usual token of this profile for audience `sigstore`.

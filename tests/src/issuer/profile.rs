@@ -91,19 +91,18 @@ impl Profile {
         }
     }
 
-    /// The issuer's entry in a Fulcio-style configuration.
+    /// The issuer as `sigstore-server init --issuer` takes it.
     #[must_use]
-    pub fn configuration(self, base: &str) -> Value {
-        let url = format!("{base}/{}", self.name());
-        let ci = |provider: &str| json!({"issuer-url": url, "client-id": "sigstore", "type": "ci-provider", "ci-provider": provider});
-        match self {
-            Self::GitHub => ci("github-workflow"),
-            Self::GitLab => ci("gitlab-pipeline"),
-            Self::Forgejo => ci("forgejo-actions"),
-            Self::Buildkite => ci("buildkite-job"),
-            Self::Email => json!({"issuer-url": url, "client-id": "sigstore", "type": "email"}),
-            Self::Uri => json!({"issuer-url": url, "client-id": "sigstore", "type": "uri", "subject-domain": base}),
-        }
+    pub fn specification(self, base: &str) -> String {
+        let options = match self {
+            Self::GitHub => "type=github-workflow,url=https://github.com".to_owned(),
+            Self::GitLab => "type=gitlab-pipeline,url=https://gitlab.com".to_owned(),
+            Self::Forgejo => "type=forgejo-actions,url=https://codeberg.org".to_owned(),
+            Self::Buildkite => "type=buildkite-job,url=https://buildkite.com".to_owned(),
+            Self::Email => "type=email".to_owned(),
+            Self::Uri => format!("type=uri,subject-domain={base}"),
+        };
+        format!("{base}/{},{options}", self.name())
     }
 }
 
