@@ -73,8 +73,16 @@ impl Instance {
     /// # Errors
     /// It ended, or was not ready in twenty seconds; the end of its log is in the error.
     pub fn serve(&mut self) -> Result<(), Error> {
+        self.serve_through(&[])
+    }
+
+    /// The same through a program that ends in running its arguments: `sh -c 'ulimit …; exec "$@"' sh`.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub fn serve_through(&mut self, program: &[&str]) -> Result<(), Error> {
         let log = File::create(self.log_file()).doing("make the server's log")?;
-        let mut command = self.command("serve");
+        let mut command = self.command_through(program, "serve");
         command
             .args(["--listen", self.address()])
             .stdin(Stdio::null())
@@ -87,7 +95,19 @@ impl Instance {
     /// `sigstore-server SUBCOMMAND DIR`.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(self.tools.server());
+        self.command_through(&[], subcommand)
+    }
+
+    fn command_through(&self, program: &[&str], subcommand: &str) -> Command {
+        let server = self.tools.server();
+        let mut command = match program.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(server);
+                command
+            }
+            None => Command::new(server),
+        };
         command.arg(subcommand).arg(self.folder()).env("NO_COLOR", "1");
         command
     }
