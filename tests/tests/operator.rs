@@ -38,8 +38,7 @@ fn code(outcome: &Outcome) -> String {
         .stderr
         .split_once("error[")
         .and_then(|(_, rest)| rest.split_once(']'))
-        .map(|(code, _)| code.to_owned())
-        .unwrap_or_else(|| panic!("no code in: {}", outcome.said()));
+        .map_or_else(|| panic!("no code in: {}", outcome.said()), |(code, _)| code.to_owned());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/codes");
     let documented = std::fs::read_dir(folder).expect("docs/codes").any(|file| {
         let path = file.expect("an entry").path();
