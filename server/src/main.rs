@@ -1,3 +1,5 @@
-//! The `server` binary.
+//! The `sigstore-server` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    server::main(std::env::args_os())
+}
