@@ -15,6 +15,7 @@ use crate::{
 pub struct AttestationStore {
     http: Http,
     endpoint: Endpoint,
+    answer_bytes: usize,
 }
 
 /// What the store has about one digest. Nothing of it is verified.
@@ -39,7 +40,17 @@ impl AttestationStore {
     /// A client of the store at this base URL.
     #[must_use]
     pub const fn new(http: Http, endpoint: Endpoint) -> Self {
-        Self { http, endpoint }
+        Self {
+            http,
+            endpoint,
+            answer_bytes: ANSWER_BYTES,
+        }
+    }
+
+    /// With another limit than 64 MiB on an answer that holds bundles, in bytes.
+    #[must_use]
+    pub fn answer_limit(self, answer_bytes: usize) -> Self {
+        Self { answer_bytes, ..self }
     }
 
     /// Stores a bundle that speaks of `artifact`. Storing it again changes nothing.
@@ -74,7 +85,7 @@ impl AttestationStore {
     /// Those of [`Http::send`]; [`Error::Status`], [`Error::Answer`].
     pub async fn by_digest(&self, digest: &Sha256Digest) -> Result<Found, Error> {
         let path = format!("api/v1/attestations/sha256:{digest}");
-        let request = Request::get(self.endpoint.below(&path), ANSWER_BYTES);
+        let request = Request::get(self.endpoint.below(&path), self.answer_bytes);
         let answer = self
             .http
             .send(request)
@@ -83,7 +94,7 @@ impl AttestationStore {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(Found::default());
         }
-        let wire: OneWire = read(answer.body(), ANSWER_BYTES)?;
+        let wire: OneWire = read(answer.body(), self.answer_bytes)?;
         Ok(Found::read(wire.attestations))
     }
 
@@ -113,9 +124,9 @@ impl AttestationStore {
     async fn query_once(&self, digests: &[Sha256Digest]) -> Result<BTreeMap<Sha256Digest, Found>, Error> {
         let names: Vec<String> = digests.iter().map(|digest| format!("sha256:{digest}")).collect();
         let endpoint = self.endpoint.below("api/v1/attestations/query");
-        let request = Request::post_json(endpoint, &serde_json::json!({ "digests": names }), ANSWER_BYTES);
+        let request = Request::post_json(endpoint, &serde_json::json!({ "digests": names }), self.answer_bytes);
         let answer = self.http.send(request).await?.expect(&[StatusCode::OK])?;
-        let wire: ManyWire = read(answer.body(), ANSWER_BYTES)?;
+        let wire: ManyWire = read(answer.body(), self.answer_bytes)?;
         let mut found = BTreeMap::new();
         for (name, attestations) in wire.attestations {
             let digest: Sha256Digest = name.parse().map_err(malformed)?;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use verify::UnixTime;
 
+pub(crate) use self::predict::plain_claims;
 pub use self::{
     command::is_secret_variable,
     interactive::Interactive,

@@ -27,7 +27,7 @@ use crate::{
     clock,
     http::Endpoint,
     log::SignatureLog,
-    oidc::{IdentityToken, OidcError, predict, predict_at},
+    oidc::{IdentityToken, OidcError, plain_claims, predict, predict_at},
     timestamp::TimestampAuthority,
 };
 
@@ -156,8 +156,8 @@ impl Signer {
     }
 }
 
-/// What the certificate says is what the token says: everything, where the authority's templates are known; issuer and
-/// subject anywhere.
+/// What the certificate says is what the token says: everything, where the authority's templates are known; elsewhere the
+/// issuer, and what no template changes.
 fn check_identity(token: &IdentityToken, found: &WorkloadIdentity) -> Result<(), Error> {
     let wrong = |what, found: &str, expected: &str| Error::CaWrongIdentity {
         what,
@@ -165,14 +165,17 @@ fn check_identity(token: &IdentityToken, found: &WorkloadIdentity) -> Result<(),
         expected: expected.to_owned(),
     };
     let Some(expected) = predict_at(token, found)? else {
-        let subject = token.claim("sub").unwrap_or_default();
         if found.issuer() != token.issuer() {
             return Err(wrong(Claim::Issuer.name(), found.issuer(), token.issuer()));
         }
-        return match found.claim(Claim::TokenSubject) {
-            Some(said) if said != subject => Err(wrong(Claim::TokenSubject.name(), said, &subject)),
-            _ => Ok(()),
-        };
+        for (claim, wanted) in plain_claims(token) {
+            if let Some(said) = found.claim(claim)
+                && said != wanted
+            {
+                return Err(wrong(claim.name(), said, &wanted));
+            }
+        }
+        return Ok(());
     };
     if found.san != expected.san {
         return Err(wrong(
@@ -233,3 +236,109 @@ fn public_key(key: &SigningKey) -> Result<PublicKey, Error> {
 
 /// How far the authority's clock may be ahead of ours.
 const CLOCK_SKEW_SECS: i64 = 300;
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    use serde_json::{Value, json};
+    use verify::identity::SubjectAlternativeName;
+
+    use super::*;
+
+    fn token(claims: &Value) -> IdentityToken {
+        let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+        let header = part(r#"{"alg":"RS256"}"#);
+        IdentityToken::new(format!("{header}.{}.{}", part(&claims.to_string()), part("none"))).unwrap()
+    }
+
+    fn forgejo(issuer: &str) -> IdentityToken {
+        token(&json!({
+            "iss": issuer, "sub": "s", "repository": "o/r", "repository_id": "1", "repository_owner": "o",
+            "repository_owner_id": "2", "sha": "abc", "ref": "refs/heads/main", "event_name": "push", "run_id": "5",
+            "workflow_ref": "o/r/.forgejo/workflows/x.yml@refs/heads/main",
+        }))
+    }
+
+    fn code(token: &IdentityToken, found: &WorkloadIdentity) -> &'static str {
+        check_identity(token, found).map_or_else(|error| error.code(), |()| "believed")
+    }
+
+    #[test]
+    fn a_certificate_says_what_the_token_says_and_nothing_else() {
+        let token = forgejo("https://codeberg.org/api/actions");
+        let honest = predict(&token).unwrap().unwrap();
+        assert_eq!(code(&token, &honest), "believed");
+        for claim in honest
+            .claims
+            .keys()
+            .copied()
+            .filter(|claim| *claim != Claim::DeprecatedIssuer)
+        {
+            let mut other = honest.clone();
+            other.claims.insert(claim, "other".to_owned());
+            assert_eq!(code(&token, &other), "ca-wrong-identity", "{claim:?}");
+        }
+        let mut extra = honest.clone();
+        extra.claims.insert(Claim::DeploymentEnvironment, "release".to_owned());
+        assert_eq!(code(&token, &extra), "ca-wrong-identity");
+        let mut missing = honest.clone();
+        missing.claims.remove(&Claim::BuildTrigger);
+        assert_eq!(code(&token, &missing), "ca-wrong-identity");
+        let mut older = honest.clone();
+        older.claims.remove(&Claim::TokenSubject);
+        assert_eq!(code(&token, &older), "believed");
+        let other = WorkloadIdentity {
+            san: SubjectAlternativeName::Email("a@b.test".to_owned()),
+            ..honest
+        };
+        assert_eq!(code(&token, &other), "ca-wrong-identity");
+    }
+
+    #[test]
+    fn an_instance_with_templates_of_its_own_is_still_held_to_what_no_template_changes() {
+        let token = forgejo("https://git.corp.test");
+        let plain = |claim, value: &str| {
+            let claims = [
+                (Claim::Issuer, "https://git.corp.test".to_owned()),
+                (claim, value.to_owned()),
+            ];
+            WorkloadIdentity {
+                san: SubjectAlternativeName::Uri("https://x.test/y".to_owned()),
+                claims: claims.into(),
+            }
+        };
+        assert_eq!(code(&token, &plain(Claim::SourceRepositoryDigest, "abc")), "believed");
+        assert_eq!(
+            code(&token, &plain(Claim::SourceRepositoryDigest, "abd")),
+            "ca-wrong-identity"
+        );
+        assert_eq!(
+            code(&token, &plain(Claim::SourceRepositoryIdentifier, "9")),
+            "ca-wrong-identity"
+        );
+        assert_eq!(code(&token, &plain(Claim::TokenSubject, "t")), "ca-wrong-identity");
+        assert_eq!(
+            code(&token, &plain(Claim::Issuer, "https://other.test")),
+            "ca-wrong-identity"
+        );
+    }
+
+    #[test]
+    fn only_services_of_a_known_version_that_are_valid_now_are_chosen() {
+        let service = |url: &str, api_version| ConfiguredService {
+            url: url.to_owned(),
+            api_version,
+            valid_for: verify::time::ValidityWindow {
+                start: UnixTime::from_secs(100),
+                end: Some(UnixTime::from_secs(200)),
+            },
+            operator: String::new(),
+        };
+        let offered = [service("https://one.test", 1), service("https://two.test", 2)];
+        let chosen = |version, now| choose(Service::SignatureLog, &offered, version, UnixTime::from_secs(now));
+        assert_eq!(chosen(2, 150).unwrap().url().as_str(), "https://two.test/");
+        for (version, now) in [(3, 150), (2, 99), (2, 201)] {
+            assert_eq!(chosen(version, now).unwrap_err().code(), "no-service");
+        }
+    }
+}

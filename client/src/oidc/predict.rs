@@ -75,6 +75,27 @@ pub fn predict_at(token: &IdentityToken, found: &WorkloadIdentity) -> Result<Opt
     }
 }
 
+/// Claims that no template changes: the commit and the immutable numbers of repository and owner, and the subject. A
+/// certificate of any instance that has them must have them so.
+pub(crate) fn plain_claims(token: &IdentityToken) -> Vec<(Claim, String)> {
+    let (commit, repository, owner) = match Shape::of(token) {
+        Some(Shape::GitHub | Shape::Forgejo) => ("sha", "repository_id", "repository_owner_id"),
+        Some(Shape::GitLab) => ("sha", "project_id", "namespace_id"),
+        Some(Shape::Buildkite) => ("build_commit", "", ""),
+        Some(Shape::Email) | None => ("", "", ""),
+    };
+    let named = [
+        (Claim::SourceRepositoryDigest, commit),
+        (Claim::SourceRepositoryIdentifier, repository),
+        (Claim::SourceRepositoryOwnerIdentifier, owner),
+        (Claim::TokenSubject, "sub"),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(claim, name)| Some((claim, token.claim(name)?)))
+        .collect()
+}
+
 /// Where the issuer's own pages are; for email nothing but whether the issuer is one of people's.
 fn known_base(shape: Shape, issuer: &str) -> Option<String> {
     let below =
