@@ -70,6 +70,15 @@ pub(crate) enum Format {
 /// The commands. To add one: a module in `command`, a variant here, a line in `command::run`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Package, attest and publish crates
+    Publish(Box<command::publish::Arguments>),
+    /// Verify who made files, crates, or everything in Cargo.lock
+    Verify(Box<command::verify::Arguments>),
+    /// Print everything in a bundle
+    Inspect(command::inspect::Arguments),
+    /// Give cargo a registry's token, for what was attested
+    #[command(hide = true)]
+    CredentialProvider(command::credential_provider::Arguments),
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// Print the manual page, or write those of all commands to a folder

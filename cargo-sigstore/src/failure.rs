@@ -93,6 +93,12 @@ impl Failure {
         self
     }
 
+    /// Sets what the process exits with.
+    pub(crate) const fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Sets what to try.
     pub(crate) fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());

@@ -2,12 +2,14 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read, Write},
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
-use sha2::Digest;
-use verify::Sha256Digest;
+use verify::{
+    Digest, HashAlgorithm, Sha256Digest,
+    artifact::{ArtifactDigests, ArtifactHasher},
+};
 
 use crate::failure::{Exit, Failure};
 
@@ -32,22 +34,27 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The SHA-256 of a file of any size, in constant memory.
+/// Digests of a file of any size, in constant memory.
 ///
 /// # Errors
 /// Code `file-read`.
-pub(crate) fn sha256(path: &Path) -> Result<Sha256Digest, Failure> {
-    let file = File::open(path).map_err(|source| unreadable(path, source))?;
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-    let mut hasher = sha2::Sha256::new();
+pub(crate) fn digests(path: &Path, algorithms: &[HashAlgorithm]) -> Result<ArtifactDigests, Failure> {
+    let mut file = File::open(path).map_err(|source| unreadable(path, source))?;
+    let mut hasher = ArtifactHasher::new(algorithms);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let count = reader.read(&mut buffer).map_err(|source| unreadable(path, source))?;
+        let count = file.read(&mut buffer).map_err(|source| unreadable(path, source))?;
         match buffer.get(..count) {
             Some(chunk) if count > 0 => hasher.update(chunk),
-            _ => return Ok(Sha256Digest(hasher.finalize().into())),
+            _ => return Ok(hasher.finish()),
         }
     }
+}
+
+/// The SHA-256 among digests.
+pub(crate) fn sha256_of(digests: &ArtifactDigests) -> Sha256Digest {
+    let digest = digests.digest(HashAlgorithm::Sha256).map(Digest::as_bytes);
+    Sha256Digest(digest.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
 }
 
 /// Writes a file whole or not at all: beside it first, then renamed over it. Makes the folder.
@@ -122,8 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_hashed_piece_by_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        let content = vec![7; BUFFER_BYTES * 2 + 1];
+        write(&path, &content).unwrap();
+        let digests = digests(&path, &[HashAlgorithm::Sha256]).unwrap();
+        assert_eq!(sha256_of(&digests), Sha256Digest::of(&content));
+    }
+
+    #[test]
     fn a_missing_file_is_a_usage_error() {
-        let failure = sha256(Path::new("no/such/file")).unwrap_err();
+        let failure = digests(Path::new("no/such/file"), &[HashAlgorithm::Sha256]).unwrap_err();
         assert_eq!((failure.code(), failure.exit()), ("file-read", Exit::Usage));
     }
 }

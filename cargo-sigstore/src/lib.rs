@@ -6,10 +6,15 @@
 mod arguments;
 mod command;
 mod context;
+mod credential;
+mod evidence;
 mod failure;
 mod file;
+mod identity_token;
 mod lockfile;
+mod network;
 mod printer;
+mod registry;
 mod release;
 mod start;
 mod trust;

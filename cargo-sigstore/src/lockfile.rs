@@ -63,16 +63,6 @@ impl LockedPackage {
         source.starts_with("registry+") || source.starts_with("sparse+")
     }
 
-    /// The index URL of a registry other than crates.io.
-    pub(crate) fn other_registry(&self) -> Option<&str> {
-        let source = self.source.as_deref().filter(|source| *source != CRATES_IO_SOURCE)?;
-        if source.starts_with("sparse+") {
-            Some(source)
-        } else {
-            source.strip_prefix("registry+")
-        }
-    }
-
     fn digest(&self) -> Result<Option<Sha256Digest>, Error> {
         let parse = |text: &String| {
             text.parse().map_err(|source| Error::Checksum {
@@ -115,9 +105,6 @@ impl From<Error> for Failure {
     }
 }
 
-/// How a lock file names crates.io.
-const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,8 +142,6 @@ source = "git+https://example.com/c#0123"
                 .collect::<Vec<_>>(),
             ["a", "b"]
         );
-        assert_eq!(crates[0].0.other_registry(), None);
-        assert_eq!(crates[1].0.other_registry(), Some("sparse+https://r.example/"));
         assert_eq!(lock.checksum("b", "2.0.0").unwrap().0[31], 2);
         assert_eq!(lock.checksum("b", "2.0.1"), None);
     }

@@ -34,7 +34,7 @@ impl Printer {
     }
 
     /// Whether data is asked for as JSON.
-    pub(crate) const fn is_json(&self) -> bool {
+    pub(crate) const fn is_json(self) -> bool {
         matches!(self.format, Format::Json)
     }
 
@@ -43,7 +43,7 @@ impl Printer {
     /// # Errors
     /// A failure with code `output` when stdout cannot be written; a reader that has gone away is no failure.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
-    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
+    pub(crate) fn line(self, text: impl Display) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
@@ -59,7 +59,7 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(|error| {
             Failure::new(
                 Exit::Bug,
@@ -73,7 +73,7 @@ impl Printer {
     }
 
     /// Tells of a step: a verb of at most 12 characters as cargo prints it, then what it is about.
-    pub(crate) fn status(&self, verb: &str, message: impl Display) {
+    pub(crate) fn status(self, verb: &str, message: impl Display) {
         if !self.quiet {
             to_stderr(&format_args!("{} {message}", format!("{verb:>12}").green().bold()));
         }
@@ -81,19 +81,25 @@ impl Printer {
 
     /// Warns.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
-    pub(crate) fn warn(&self, message: impl Display) {
+    pub(crate) fn warn(self, message: impl Display) {
         to_stderr(&format_args!("{}{} {message}", "warning".yellow().bold(), ":".bold()));
     }
 
     /// Tells of something worth knowing.
-    pub(crate) fn note(&self, message: impl Display) {
+    pub(crate) fn note(self, message: impl Display) {
         if !self.quiet {
             to_stderr(&format_args!("{}{} {message}", "note".cyan().bold(), ":".bold()));
         }
     }
 
+    /// A command to the runner of GitHub Actions or Forgejo, which reads the output of a step.
+    #[allow(clippy::unused_self, reason = "all output goes through the printer")]
+    pub(crate) fn workflow_command(self, name: &str, value: &str) {
+        to_stderr(&format_args!("::{name}::{value}"));
+    }
+
     /// Shows a failure: sentence and code, causes, facts, one hint. With `--format json` one JSON object on one line.
-    pub(crate) fn failure(&self, failure: &Failure) {
+    pub(crate) fn failure(self, failure: &Failure) {
         if self.is_json() {
             to_stderr(&serde_json::json!({ "error": failure.to_json() }));
         } else {
@@ -102,7 +108,7 @@ impl Printer {
     }
 
     /// A progress bar of `length` steps; invisible unless stderr is a terminal.
-    pub(crate) fn progress(&self, length: u64, verb: &str) -> ProgressBar {
+    pub(crate) fn progress(self, length: u64, verb: &str) -> ProgressBar {
         let visible = std::io::stderr().is_terminal() && !self.quiet && !self.is_json();
         let target = if visible {
             ProgressDrawTarget::stderr()

@@ -60,8 +60,10 @@ fn without_cargos_argument(arguments: impl IntoIterator<Item = OsString>) -> Vec
 /// Prints a help text or a usage error.
 fn explain(error: &clap::Error) -> ExitCode {
     let printed = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if printed.is_ok() => Exit::Yes.into(),
-        _ => Exit::Usage.into(),
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_help && printed.is_ok() {
+        Exit::Yes.into()
+    } else {
+        Exit::Usage.into()
     }
 }

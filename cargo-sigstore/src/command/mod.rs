@@ -1,7 +1,11 @@
 //! One module per command: its arguments and `run(&Arguments, &Context) -> Result<Exit, Failure>`.
 
 pub(crate) mod completions;
+pub(crate) mod credential_provider;
+pub(crate) mod inspect;
 pub(crate) mod man;
+pub(crate) mod publish;
+pub(crate) mod verify;
 
 use crate::{
     arguments::Command,
@@ -16,6 +20,10 @@ use crate::{
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Completions(arguments) => completions::run(arguments, context),
+        Command::Inspect(arguments) => inspect::run(arguments, context),
+        Command::Verify(arguments) => verify::run(arguments, context),
+        Command::Publish(arguments) => publish::run(arguments, context),
+        Command::CredentialProvider(arguments) => credential_provider::run(arguments, context),
         Command::Man(arguments) => man::run(arguments, context),
     }
 }

@@ -94,11 +94,10 @@ fn spelled(source: &Source, indexes: &[String]) -> String {
     let stated = indexes
         .iter()
         .find(|index| registries.of_manifest(Some(index)) == *source);
-    match (stated, source) {
-        (Some(index), _) => index.clone(),
-        (None, Source::Registry(index)) => index.clone(),
-        (None, Source::Own) => String::new(),
-    }
+    stated.cloned().unwrap_or_else(|| match source {
+        Source::Registry(index) => index.clone(),
+        Source::Own => String::new(),
+    })
 }
 
 /// Every `registry-index` in the manifest.

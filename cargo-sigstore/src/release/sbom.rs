@@ -18,6 +18,7 @@ pub(crate) const PREDICATE_TYPE: &str = "https://cyclonedx.org/bom";
 /// A bill of materials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "the specification's own names")]
 pub(crate) struct Bom {
     #[serde(rename = "$schema")]
     schema: &'static str,
@@ -130,11 +131,6 @@ impl Bom {
     pub(crate) fn to_value(&self) -> serde_json::Value {
         // Only a map with keys that are no strings can fail here, and this type has none.
         serde_json::to_value(self).unwrap_or_default()
-    }
-
-    /// How many components it lists beside the crate itself.
-    pub(crate) fn len(&self) -> usize {
-        self.components.len()
     }
 }
 

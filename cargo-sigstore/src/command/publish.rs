@@ -1,0 +1,436 @@
+//! `cargo sigstore publish`: package, attest, store, upload, in this order.
+//!
+//! No foreign code runs near a token: packaging and the verification build happen in a child without secrets, before any
+//! token is asked for. What is uploaded is what was attested: the upload's token is given out only for that digest.
+
+mod gate;
+
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{Metadata, Package};
+use serde_json::Value;
+use verify::provenance::Options;
+
+use crate::{
+    context::Context,
+    credential::channel::Channel,
+    failure::{Exit, Failure},
+    identity_token,
+    lockfile::Lockfile,
+    registry::{
+        index::{IndexConfig, checksum},
+        selection::Registry,
+        token::RegistryToken,
+        upload::upload,
+    },
+    release::{
+        attest::{Services, Sources, connect},
+        cargo::{Cargo, Selection},
+        crate_file::CrateFile,
+        preview,
+        sbom::Bom,
+        statements::Release,
+        workspace::{refuse_dirty, select},
+    },
+};
+
+use self::gate::Gate;
+
+/// Arguments of `publish`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Arguments {
+    /// Publish this package
+    #[arg(long, short, value_name = "NAME", conflicts_with = "workspace")]
+    package: Vec<String>,
+    /// Publish every package of the workspace, those others depend on first
+    #[arg(long)]
+    workspace: bool,
+    /// Leave this package out
+    #[arg(long, value_name = "NAME", requires = "workspace")]
+    exclude: Vec<String>,
+    /// Path to Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+    /// Publish to this registry of cargo's configuration
+    #[arg(long, value_name = "NAME")]
+    registry: Option<String>,
+    /// Show what would be signed and as whom; sign and upload nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Upload this prebuilt crate; nothing is checked out or compiled
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace", "manifest_path"])]
+    crate_file: Option<PathBuf>,
+    /// Publish uncommitted changes; the provenance says so
+    #[arg(long)]
+    allow_dirty: bool,
+    /// Leave Cargo.lock out of the crate; the provenance says so
+    #[arg(long)]
+    exclude_lockfile: bool,
+    /// Do not build what was packaged
+    #[arg(long)]
+    no_verify: bool,
+    /// Let cargo and build scripts see this environment variable, although it looks like a secret
+    #[arg(long, value_name = "NAME")]
+    keep_env: Vec<String>,
+    /// Put the bundles into this attestation store
+    #[arg(long, value_name = "URL", env = "CARGO_SIGSTORE_ATTESTATIONS")]
+    attestations: Option<String>,
+    #[command(flatten)]
+    identity: identity_token::Arguments,
+}
+
+/// Publishes.
+///
+/// # Errors
+/// Those of every step; what was done before a failure is harmless, and running again completes it.
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let (releases, registry, target) = match &arguments.crate_file {
+        Some(path) => prebuilt(arguments, context, path)?,
+        None => packaged(arguments, context)?,
+    };
+    if arguments.dry_run {
+        return preview::show(context, &releases, &registry, &arguments.identity);
+    }
+    let mut publishing = Publishing::prepare(arguments, context, registry, target)?;
+    let documents = publishing.all(&releases)?;
+    if context.printer.is_json() {
+        context
+            .printer
+            .json(&serde_json::json!({"schemaVersion": 1, "published": documents}))?;
+    }
+    Ok(Exit::Yes)
+}
+
+/// Steps 1 and 2 of a working tree: package in a scrubbed child, read what came of it.
+fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
+    let cargo = Cargo::new(&arguments.keep_env, context.options.quiet, context.options.offline);
+    let metadata = cargo.metadata(arguments.manifest_path.as_deref())?;
+    let packages = select(&metadata, &arguments.package, arguments.workspace, &arguments.exclude)?;
+    if !arguments.allow_dirty {
+        refuse_dirty(&packages.iter().map(|package| folder(package)).collect::<Vec<_>>())?;
+    }
+    let registry = registry_of(arguments, context, &packages)?;
+    let selection = selection(arguments, &packages, &registry);
+    context.printer.status(
+        "Packaging",
+        format_args!("{} without any token", selection.packages.join(", ")),
+    );
+    cargo.package(&selection)?;
+    let version = cargo.version()?;
+    let target = metadata.target_directory.clone().into_std_path_buf();
+    let releases = packages
+        .iter()
+        .map(|package| {
+            Ok(Release {
+                command: command_line(arguments, package),
+                cargo: version.clone(),
+                options: options(arguments),
+                ..release(package, &metadata, &registry)?
+            })
+        })
+        .collect::<Result<_, Failure>>()?;
+    Ok((releases, registry, target))
+}
+
+/// A prebuilt crate: what we did not see is not stated.
+fn prebuilt(
+    arguments: &Arguments,
+    context: &Context,
+    path: &Path,
+) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
+    let registry = Registry::select(context, arguments.registry.as_deref(), None)?;
+    let release = Release {
+        file: CrateFile::read(path, registry.other_index())?,
+        index: registry.other_index().map(str::to_owned),
+        sbom: None,
+        command: Vec::new(),
+        cargo: verify::provenance::Cargo::default(),
+        options: options(arguments),
+    };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok((vec![release], registry, folder))
+}
+
+/// Reads the crate that cargo made of a package, and makes its bill of materials.
+fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Result<Release, Failure> {
+    let name = format!("{}-{}.crate", package.name, package.version);
+    let path = metadata.target_directory.join("package").join(name);
+    let index = registry.other_index();
+    let file = CrateFile::read(path.as_std_path(), index)?;
+    let lockfile = std::fs::read_to_string(metadata.workspace_root.join("Cargo.lock")).unwrap_or_default();
+    let lockfile = Lockfile::from_toml(&lockfile)?;
+    let bom = Bom::new(package, metadata, &lockfile, file.digest, index);
+    Ok(Release {
+        file,
+        index: index.map(str::to_owned),
+        sbom: Some(bom.to_value()),
+        command: Vec::new(),
+        cargo: verify::provenance::Cargo::default(),
+        options: Options::default(),
+    })
+}
+
+/// Everything that publishing needs.
+struct Publishing<'a> {
+    arguments: &'a Arguments,
+    context: &'a Context,
+    registry: Registry,
+    config: IndexConfig,
+    token: RegistryToken,
+    services: Services,
+    /// Folder of the bundle files.
+    folder: PathBuf,
+}
+
+impl<'a> Publishing<'a> {
+    /// Finds the registry's token and the services before anything is signed.
+    fn prepare(
+        arguments: &'a Arguments,
+        context: &'a Context,
+        registry: Registry,
+        target: PathBuf,
+    ) -> Result<Self, Failure> {
+        let token = RegistryToken::find(context, &registry)?;
+        let (http, trust) = connect(context)?;
+        let config = if registry.index_url.starts_with("sparse+") {
+            context.block_on(IndexConfig::fetch(&http, &registry, Some(&token)))?
+        } else {
+            IndexConfig::default()
+        };
+        let sources = Sources {
+            identity: &arguments.identity,
+            store: arguments.attestations.as_deref(),
+            registry_store: config.attestations(),
+        };
+        let services = Services::new(context, http, trust, sources)?;
+        let folder = if arguments.crate_file.is_some() {
+            target
+        } else {
+            target.join("sigstore")
+        };
+        Ok(Self {
+            arguments,
+            context,
+            registry,
+            config,
+            token,
+            services,
+            folder,
+        })
+    }
+
+    /// Publishes the releases in their order.
+    fn all(&mut self, releases: &[Release]) -> Result<Vec<Value>, Failure> {
+        let mut documents = Vec::new();
+        for release in releases {
+            if self.is_published(release)? {
+                self.context.printer.status(
+                    "Skipping",
+                    format_args!(
+                        "{}: {} has it already",
+                        release.file.file_name(),
+                        self.registry.display_name()
+                    ),
+                );
+                continue;
+            }
+            documents.push(self.one(release)?);
+        }
+        Ok(documents)
+    }
+
+    /// Attest, store, upload.
+    fn one(&mut self, release: &Release) -> Result<Value, Failure> {
+        let (context, folder, services) = (self.context, &self.folder, &mut self.services);
+        let (attested, files) = context.block_on(async {
+            let attested = services.attest(context, release).await?;
+            let files = attested.write(folder, &release.file.file_name())?;
+            services.store(context, release, &attested).await?;
+            Ok((attested, files))
+        })?;
+        if self.arguments.crate_file.is_some() {
+            self.upload(release)?;
+        } else {
+            self.cargo_publish(release)?;
+        }
+        self.context.printer.status(
+            "Published",
+            format_args!(
+                "{} to {}, sha256:{}",
+                release.file.file_name(),
+                self.registry.display_name(),
+                release.file.digest
+            ),
+        );
+        if !self.context.printer.is_json() {
+            let [one, _] = &files;
+            self.context.printer.line(one.display())?;
+        }
+        Ok(attested.to_json(release, &files))
+    }
+
+    /// Whether the registry has these very bytes: then an earlier run got this far.
+    fn is_published(&self, release: &Release) -> Result<bool, Failure> {
+        if !self.registry.index_url.starts_with("sparse+") {
+            return Ok(false);
+        }
+        let http = self.services.http.clone();
+        let token = self.config.auth_required.then_some(&self.token);
+        let file = &release.file;
+        let found = self
+            .context
+            .block_on(checksum(&http, &self.registry, token, &file.name, &file.version))?;
+        match found {
+            None => Ok(false),
+            Some(digest) if digest == file.digest => Ok(true),
+            Some(digest) => Err(Error::Published {
+                file_name: file.file_name(),
+                registry: self.registry.display_name().to_owned(),
+            }
+            .with_digests(&digest.to_string(), &file.digest.to_string())),
+        }
+    }
+
+    /// Lets cargo upload; it gets the token through us, for the attested digest alone.
+    fn cargo_publish(&self, release: &Release) -> Result<(), Failure> {
+        let gate = Gate::new(release, &self.registry, self.config.auth_required, self.token.clone());
+        let channel = Channel::open()?;
+        let program =
+            std::env::current_exe().map_err(|source| Failure::new(Exit::Bug, "channel", &Error::Program { source }))?;
+        let program = program.to_string_lossy();
+        let provider = [program.as_ref(), "credential-provider"];
+        let mut selection = selection(self.arguments, &[], &self.registry);
+        selection.packages = vec![release.file.name.clone()];
+        let cargo = Cargo::new(
+            &self.arguments.keep_env,
+            self.context.options.quiet,
+            self.context.options.offline,
+        );
+        let outcome = channel.serve_while(
+            |request| gate.answer(request),
+            || cargo.publish(&selection, &provider, channel.path()),
+        );
+        match gate.refusal() {
+            Some(refusal) => Err(refusal),
+            None => outcome,
+        }
+    }
+
+    fn upload(&self, release: &Release) -> Result<(), Failure> {
+        let http = self.services.http.clone();
+        self.context.printer.status("Uploading", release.file.file_name());
+        self.context.block_on(upload(
+            self.context,
+            &http,
+            &self.registry,
+            &self.config,
+            &release.file,
+            &self.token,
+        ))
+    }
+}
+
+/// The registry that all the packages go to.
+fn registry_of(arguments: &Arguments, context: &Context, packages: &[&Package]) -> Result<Registry, Failure> {
+    let mut chosen: Option<Registry> = None;
+    for package in packages {
+        let registry = Registry::select(context, arguments.registry.as_deref(), package.publish.as_deref())?;
+        if chosen.as_ref().is_some_and(|chosen| *chosen != registry) {
+            return Err(Error::Registries.into());
+        }
+        chosen = Some(registry);
+    }
+    Ok(chosen.unwrap_or_else(Registry::crates_io))
+}
+
+fn selection(arguments: &Arguments, packages: &[&Package], registry: &Registry) -> Selection {
+    Selection {
+        manifest_path: arguments.manifest_path.clone(),
+        packages: packages.iter().map(|package| package.name.to_string()).collect(),
+        registry: registry.name.clone(),
+        allow_dirty: arguments.allow_dirty,
+        exclude_lockfile: arguments.exclude_lockfile,
+        no_verify: arguments.no_verify,
+    }
+}
+
+const fn options(arguments: &Arguments) -> Options {
+    Options {
+        allow_dirty: arguments.allow_dirty,
+        exclude_lockfile: arguments.exclude_lockfile,
+    }
+}
+
+/// The command of the package step, as the link states it.
+fn command_line(arguments: &Arguments, package: &Package) -> Vec<String> {
+    let flags = [
+        (arguments.no_verify, "--no-verify"),
+        (arguments.allow_dirty, "--allow-dirty"),
+        (arguments.exclude_lockfile, "--exclude-lockfile"),
+    ];
+    let mut words = vec![
+        "cargo".to_owned(),
+        "package".to_owned(),
+        "--package".to_owned(),
+        package.name.to_string(),
+    ];
+    words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
+    words
+}
+
+fn folder(package: &Package) -> PathBuf {
+    let folder = package.manifest_path.parent();
+    folder.map(|folder| folder.as_std_path().to_owned()).unwrap_or_default()
+}
+
+/// Why a release cannot be published.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{registry} has another `{file_name}` already")]
+    Published { file_name: String, registry: String },
+    #[error("the packages go to different registries")]
+    Registries,
+    #[error("cannot find our own program")]
+    Program { source: std::io::Error },
+}
+
+impl Error {
+    fn with_digests(self, published: &str, ours: &str) -> Failure {
+        Failure::from(self).fact("published", published).fact("ours", ours)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (exit, code, hint) = match &error {
+            Error::Published { .. } => (
+                Exit::Refused,
+                "already-published",
+                "a version cannot be published twice: raise the version",
+            ),
+            Error::Registries => (
+                Exit::Usage,
+                "registry-forbidden",
+                "publish them one by one, with `--package`",
+            ),
+            Error::Program { .. } => (Exit::Bug, "channel", "report this"),
+        };
+        Self::new(exit, code, &error).hint(hint)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  In a CI job that may ask for an identity token, with the registry's token in CARGO_SIGSTORE_REGISTRY_TOKEN:
+    cargo sigstore publish --trust acme --registry acme
+  A whole workspace:
+    cargo sigstore publish --trust acme --workspace
+  What would be signed, and as whom:
+    cargo sigstore publish --trust acme --dry-run
+  In a job that compiles nothing, a crate that an earlier job made with `cargo package`:
+    cargo sigstore publish --trust acme --crate-file mine-1.0.0.crate
+
+Signing is public and permanent: the certificate names your workflow, repository and commit, and the log keeps it.
+Running the command again after a failure is harmless.";

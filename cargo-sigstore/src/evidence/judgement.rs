@@ -1,0 +1,258 @@
+//! Judging an artifact by its bundles and by what the user expects.
+
+use std::{num::NonZeroUsize, path::Path};
+
+use verify::{
+    Artifact, Budget, Bundle, Error, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
+    agreement::{Check, Expectations as Agreed, Outcome as Agreement, examine},
+    certificate::Certificate,
+    danger, provenance,
+    verifier::BatchItem,
+};
+
+use crate::{
+    evidence::{
+        expectation::Signer,
+        finding::{Finding, Outcome},
+        target::Subject,
+    },
+    failure::{Exit, Failure},
+    printer::visible,
+    release::crate_file::{CrateFile, name_and_version},
+};
+
+/// What an artifact is judged by.
+#[derive(Clone, Debug)]
+pub(crate) struct Case<'a> {
+    /// The artifact.
+    pub(crate) subject: Subject,
+    /// Its digests.
+    pub(crate) artifact: Artifact<'a>,
+    /// The file, when it is at hand.
+    pub(crate) file: Option<&'a Path>,
+    /// Bundles that are said to speak of it.
+    pub(crate) bundles: Vec<Bundle>,
+    /// Whether every bundle must hold, since the user named them; else one is enough.
+    pub(crate) every: bool,
+    /// Who is expected to have signed.
+    pub(crate) signer: Option<&'a Signer>,
+}
+
+/// Judges with one trusted root at one time.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// The verifier.
+    pub(crate) verifier: Verifier,
+    /// The time by this machine's clock.
+    pub(crate) now: UnixTime,
+}
+
+impl Judge {
+    /// Judges many artifacts on every core; the findings are in the order of the cases.
+    ///
+    /// # Errors
+    /// Code `expectations` when an expected signer cannot be used.
+    pub(crate) fn judge(&self, cases: &[Case<'_>]) -> Result<Vec<Finding>, Failure> {
+        let policies = cases.iter().map(policy).collect::<Result<Vec<_>, _>>()?;
+        let items: Vec<BatchItem<'_>> = cases
+            .iter()
+            .zip(&policies)
+            .flat_map(|(case, policy)| {
+                case.bundles.iter().map(|bundle| BatchItem {
+                    bundle,
+                    artifact: case.artifact,
+                    policy,
+                })
+            })
+            .collect();
+        let mut outcomes = self
+            .verifier
+            .verify_all(&items, self.now, threads(items.len()))
+            .into_iter();
+        Ok(cases
+            .iter()
+            .map(|case| {
+                let of_case = outcomes.by_ref().take(case.bundles.len()).collect();
+                finding(case, of_case)
+            })
+            .collect())
+    }
+
+    /// Bundles that a certificate of a trusted authority stands behind: worth keeping.
+    pub(crate) fn credible(&self, digest: Sha256Digest, bundles: &[Bundle]) -> Vec<Bundle> {
+        let (anybody, artifact) = (danger::any_identity(), Artifact::Digest(digest));
+        let holds = |bundle: &&Bundle| self.verifier.verify(bundle, &artifact, &anybody, self.now).is_ok();
+        bundles.iter().filter(holds).cloned().collect()
+    }
+}
+
+/// Starting a thread costs about as much as checking a bundle, so a few bundles are checked on this one.
+fn threads(items: usize) -> NonZeroUsize {
+    if items < 8 {
+        return NonZeroUsize::MIN;
+    }
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// What the outcomes of a case's bundles say together.
+fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>) -> Finding {
+    let mut finding = Finding::without(case.subject.clone(), Outcome::Unattested);
+    for (bundle, outcome) in case.bundles.iter().zip(outcomes) {
+        match outcome {
+            Ok(proof) => finding.proofs.push(proof),
+            Err(error) => finding.refusals.push(refusal(&error, bundle, &case.subject)),
+        }
+    }
+    let disagreements: Vec<Failure> = disagreements(&finding.proofs, case);
+    if case.bundles.is_empty() {
+        return finding;
+    }
+    let held = !finding.proofs.is_empty() && disagreements.is_empty() && (!case.every || finding.refusals.is_empty());
+    finding.refusals.extend(disagreements);
+    finding.outcome = match (held, case.signer) {
+        (true, Some(_)) => Outcome::Verified,
+        (true, None) => Outcome::Signed,
+        (false, _) => Outcome::Refused,
+    };
+    finding
+}
+
+/// Who signed, as an unverified bundle says.
+pub(crate) fn claimed_identity(bundle: &Bundle) -> Option<WorkloadIdentity> {
+    let leaf = bundle.certificate()?;
+    Certificate::from_der(leaf, &Budget::default()).ok()?.identity().ok()
+}
+
+fn policy(case: &Case<'_>) -> Result<Policy, Failure> {
+    let Some(signer) = case.signer else {
+        // Told as "signed", never as "verified".
+        return Ok(danger::any_identity());
+    };
+    let (name, version) = case.subject.package.clone().unwrap_or_default();
+    Ok(signer.policy(&name, &version)?)
+}
+
+/// Where provenance of our build type does not fit the certificate or the crate, whose rules are checked on the way.
+fn disagreements(proofs: &[Verified], case: &Case<'_>) -> Vec<Failure> {
+    let of_our_type = |proof: &&Verified| {
+        let build_type = proof
+            .statement()
+            .and_then(|statement| statement.predicate.pointer("/buildDefinition/buildType"));
+        build_type.and_then(|build_type| build_type.as_str()) == Some(provenance::BUILD_TYPE)
+    };
+    let proofs: Vec<&Verified> = proofs.iter().filter(of_our_type).collect();
+    let Some(path) = case
+        .file
+        .filter(|path| !proofs.is_empty() && name_and_version(path).is_some())
+    else {
+        return Vec::new();
+    };
+    match CrateFile::read(path, None) {
+        Ok(file) => proofs
+            .iter()
+            .filter_map(|proof| disagreement(proof, &file, &case.subject))
+            .collect(),
+        Err(failure) => vec![failure],
+    }
+}
+
+fn disagreement(proof: &Verified, file: &CrateFile, subject: &Subject) -> Option<Failure> {
+    let mut facts = file.facts(None);
+    // Which registry a file is from nobody says here; its package URL may name any.
+    if let Some(named) = proof.subject() {
+        let stated = named.uri.split_once('?').map_or(named.uri.as_str(), |(plain, _)| plain);
+        if stated == facts.package_url {
+            facts.package_url.clone_from(&named.uri);
+        }
+    }
+    let issuers = proof.identity().map(|identity| identity.issuer().to_owned());
+    let agreed = Agreed {
+        issuers: issuers.into_iter().collect(),
+        ..Agreed::default()
+    };
+    match examine(proof, &facts, &agreed, &Budget::default()) {
+        Ok(report) => report.differences().next().map(|check| differs(check, &subject.label)),
+        Err(error) => Some(Failure::from(error).while_doing("the provenance cannot be compared with the crate")),
+    }
+}
+
+/// The failure that a check of agreement is.
+pub(crate) fn differs(check: &Check, label: &str) -> Failure {
+    let error = Disagreement {
+        label: label.to_owned(),
+        number: check.number,
+        name: check.name,
+    };
+    let mut failure = Failure::new(Exit::Refused, "provenance-disagrees", &error);
+    if let Agreement::Differs { expected, found } = &check.outcome {
+        failure = failure.fact("expected", expected).fact("found", found);
+    }
+    failure.hint("the statement does not fit the certificate or the crate; do not use it, and tell its publisher")
+}
+
+/// A refusal with what was expected and found, and the command that would accept it.
+fn refusal(error: &Error, bundle: &Bundle, subject: &Subject) -> Failure {
+    let failure = Failure::from(error.clone()).while_doing(format_args!("`{}` refused", subject.label));
+    let (Error::IdentityMismatch { expected, found }
+    | Error::IssuerMismatch { expected, found }
+    | Error::ClaimMismatch { expected, found, .. }) = error
+    else {
+        return failure.hint(format_args!("docs/codes.md#{} tells what this means", error.code()));
+    };
+    let failure = failure
+        .fact("expected", visible(expected))
+        .fact("found", visible(found));
+    match claimed_identity(bundle) {
+        Some(identity) => failure.hint(accepting(&identity, subject)),
+        None => failure,
+    }
+}
+
+/// The command that accepts this signer.
+pub(crate) fn accepting(identity: &WorkloadIdentity, subject: &Subject) -> String {
+    format!(
+        "if you expect this signer: cargo sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
+        quoted(&subject.argument()),
+        quoted(identity.san.as_str()),
+        quoted(identity.issuer()),
+    )
+}
+
+/// Quoted for a shell where needed; control characters are made visible.
+fn quoted(text: &str) -> String {
+    let text = visible(text);
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@=+,%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Provenance, certificate and crate do not say the same.
+#[derive(Debug, thiserror::Error)]
+#[error("`{label}`: provenance, certificate and crate disagree on check {number}, {name}")]
+struct Disagreement {
+    label: String,
+    number: u8,
+    name: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        for (text, expected) in [
+            ("https://h/o/r@refs/tags/v1", "https://h/o/r@refs/tags/v1"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("", "''"),
+            ("a\u{1b}b", r"'a\u{1b}b'"),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+}

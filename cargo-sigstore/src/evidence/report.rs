@@ -1,0 +1,240 @@
+//! Telling findings: a table and refusals for people, one document for programs.
+
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    evidence::{
+        expectation::{Expectations, Severity},
+        finding::{Finding, Outcome},
+        judgement::accepting,
+    },
+    failure::{Exit, Failure},
+    printer::{table, visible},
+};
+
+/// Tells the findings and gives the exit code: refused before unavailable before yes.
+///
+/// # Errors
+/// Code `output`.
+pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expectations) -> Result<Exit, Failure> {
+    let exit = exit(findings, expectations);
+    if context.printer.is_json() {
+        context.printer.json(&json!({
+            "schemaVersion": 1,
+            "result": result_name(exit),
+            "established": ESTABLISHED,
+            "notEstablished": NOT_ESTABLISHED,
+            "artifacts": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+        }))?;
+        return Ok(exit);
+    }
+    context.printer.line(human_table(findings))?;
+    for finding in findings {
+        explain(context, finding, expectations);
+    }
+    if findings.len() > 1 {
+        context.printer.line(format_args!("\n{}", summary(findings)))?;
+    }
+    context.printer.note(format_args!(
+        "established: {}; not established: {}",
+        ESTABLISHED.join(", "),
+        NOT_ESTABLISHED.join(", ")
+    ));
+    Ok(exit)
+}
+
+/// What a yes means.
+const ESTABLISHED: [&str; 3] = [
+    "presence of evidence",
+    "signature, log entry and time",
+    "identity of the signer",
+];
+/// What it does not mean.
+const NOT_ESTABLISHED: [&str; 2] = ["equality with the source", "harmlessness of the code"];
+
+fn exit(findings: &[Finding], expectations: &Expectations) -> Exit {
+    let worst = findings
+        .iter()
+        .map(|finding| weight(finding.outcome, expectations))
+        .max();
+    match worst {
+        Some(Weight::No) | None => Exit::Refused,
+        Some(Weight::Unknown) => Exit::Unavailable,
+        Some(Weight::Yes) => Exit::Yes,
+    }
+}
+
+/// How an outcome counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Yes,
+    Unknown,
+    No,
+}
+
+const fn weight(outcome: Outcome, expectations: &Expectations) -> Weight {
+    match (outcome, expectations.unattested, expectations.unpinned) {
+        (Outcome::Verified, ..)
+        | (Outcome::Signed, _, Severity::Report)
+        | (Outcome::Unattested, Severity::Report, _) => Weight::Yes,
+        (Outcome::Unavailable, ..) => Weight::Unknown,
+        (Outcome::Signed | Outcome::Unattested | Outcome::Refused, ..) => Weight::No,
+    }
+}
+
+const fn result_name(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Yes => "yes",
+        Exit::Unavailable => "unavailable",
+        Exit::Refused | Exit::Usage | Exit::Bug => "no",
+    }
+}
+
+fn human_table(findings: &[Finding]) -> String {
+    let rows: Vec<Vec<String>> = findings
+        .iter()
+        .map(|finding| {
+            let [identity, commit, index, time] = finding.row();
+            [
+                finding.subject.label.clone(),
+                finding.outcome.name().to_owned(),
+                commit,
+                index,
+                time,
+                identity,
+            ]
+            .map(|cell| visible(&cell))
+            .to_vec()
+        })
+        .collect();
+    table(
+        &["ARTIFACT", "RESULT", "COMMIT", "LOG INDEX", "TIME", "IDENTITY"],
+        &rows,
+    )
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let outcomes = [
+        Outcome::Verified,
+        Outcome::Signed,
+        Outcome::Unattested,
+        Outcome::Unavailable,
+        Outcome::Refused,
+    ];
+    let counts: Vec<String> = outcomes
+        .iter()
+        .map(|outcome| {
+            (
+                outcome,
+                findings.iter().filter(|finding| finding.outcome == *outcome).count(),
+            )
+        })
+        .filter(|(_, count)| *count > 0)
+        .map(|(outcome, count)| format!("{count} {}", outcome.name()))
+        .collect();
+    format!("{} artifacts: {}", findings.len(), counts.join(", "))
+}
+
+/// Says of one finding why it is not a yes.
+fn explain(context: &Context, finding: &Finding, expectations: &Expectations) {
+    match finding.outcome {
+        Outcome::Refused | Outcome::Unavailable => {
+            for refusal in &finding.refusals {
+                context.printer.failure(refusal);
+            }
+        }
+        Outcome::Signed if expectations.unpinned == Severity::Refuse => context.printer.failure(&unpinned(finding)),
+        Outcome::Unattested if expectations.unattested == Severity::Refuse => {
+            context.printer.failure(&unattested(finding));
+        }
+        Outcome::Verified | Outcome::Signed | Outcome::Unattested => {}
+    }
+}
+
+fn unpinned(finding: &Finding) -> Failure {
+    let error = Error::Unpinned {
+        label: finding.subject.label.clone(),
+    };
+    let failure = Failure::new(Exit::Refused, "unpinned", &error);
+    match finding.best().and_then(verify::Verified::identity) {
+        Some(identity) => failure
+            .fact("signed by", visible(identity.san.as_str()))
+            .fact("issuer", visible(identity.issuer()))
+            .hint(accepting(identity, &finding.subject)),
+        None => failure,
+    }
+}
+
+fn unattested(finding: &Finding) -> Failure {
+    let error = Error::Unattested {
+        label: finding.subject.label.clone(),
+    };
+    Failure::new(Exit::Refused, "unattested", &error)
+        .fact("digest", format_args!("sha256:{}", finding.subject.digest))
+        .hint("pass `--bundle FILE` if you have one; `unattested = \"report\"` in `sigstore.toml`, or `--allow-unattested`, accepts it")
+}
+
+/// Why a finding is no yes.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("`{label}` is signed, but nobody said by whom it should be")]
+    Unpinned { label: String },
+    #[error("`{label}` has no attestation")]
+    Unattested { label: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use verify::Sha256Digest;
+
+    use super::*;
+    use crate::evidence::target::Subject;
+
+    fn finding(outcome: Outcome) -> Finding {
+        Finding::without(Subject::package("a", "1.0.0", Sha256Digest([1; 32])), outcome)
+    }
+
+    fn exit_of(outcomes: &[Outcome], expectations: &Expectations) -> Exit {
+        let findings: Vec<Finding> = outcomes.iter().map(|outcome| finding(*outcome)).collect();
+        exit(&findings, expectations)
+    }
+
+    #[test]
+    fn no_is_stronger_than_unknown_and_unknown_than_yes() {
+        let strict = Expectations::default();
+        assert_eq!(exit_of(&[Outcome::Verified], &strict), Exit::Yes);
+        assert_eq!(
+            exit_of(&[Outcome::Verified, Outcome::Unavailable], &strict),
+            Exit::Unavailable
+        );
+        assert_eq!(
+            exit_of(&[Outcome::Unavailable, Outcome::Refused], &strict),
+            Exit::Refused
+        );
+        assert_eq!(exit_of(&[], &strict), Exit::Refused);
+    }
+
+    #[test]
+    fn what_is_unattested_or_unpinned_is_refused_unless_told_otherwise() {
+        let strict = Expectations::default();
+        let mut lenient = Expectations::default();
+        lenient.unattested = Severity::Report;
+        lenient.unpinned = Severity::Report;
+        for outcome in [Outcome::Signed, Outcome::Unattested] {
+            assert_eq!(exit_of(&[outcome], &strict), Exit::Refused);
+            assert_eq!(exit_of(&[outcome], &lenient), Exit::Yes);
+        }
+        assert_eq!(exit_of(&[Outcome::Refused], &lenient), Exit::Refused);
+    }
+
+    #[test]
+    fn the_summary_counts() {
+        let findings = [
+            finding(Outcome::Verified),
+            finding(Outcome::Refused),
+            finding(Outcome::Verified),
+        ];
+        assert_eq!(summary(&findings), "3 artifacts: 2 verified, 1 refused");
+    }
+}

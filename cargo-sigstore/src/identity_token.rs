@@ -1,0 +1,76 @@
+//! The identity token of whoever signs: options shared by every command that signs.
+
+use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Duration};
+
+use client::oidc::{IdentityToken, Interactive, Mask, TokenOptions};
+use verify::signing_config::{ClientTrustConfig, SigningConfig};
+
+use crate::{context::Context, failure::Failure, file};
+
+/// Options about the identity token.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Identity")]
+pub(crate) struct Arguments {
+    /// Read the OIDC token from this file, instead of asking the CI; `SIGSTORE_ID_TOKEN` works too
+    #[arg(long, value_name = "FILE", conflicts_with = "identity_token")]
+    identity_token_file: Option<PathBuf>,
+    /// The OIDC token itself; other processes can see it, prefer the file or the variable
+    #[arg(long, value_name = "TOKEN", hide = true)]
+    identity_token: Option<String>,
+    /// Ask no CI for a token
+    #[arg(long)]
+    no_ambient: bool,
+}
+
+impl Arguments {
+    /// How to obtain a token: given, from the CI, or, on a terminal, from a person in a browser.
+    ///
+    /// # Errors
+    /// Those of the file and of a malformed token.
+    pub(crate) fn token_options(&self, context: &Context, trust: &ClientTrustConfig) -> Result<TokenOptions, Failure> {
+        let given = match (&self.identity_token, &self.identity_token_file) {
+            (Some(text), _) => Some(text.clone()),
+            (None, Some(path)) => {
+                let bytes = file::read(path, TOKEN_BYTES)?;
+                Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+            }
+            (None, None) => None,
+        };
+        let explicit = given.map(IdentityToken::new).transpose()?;
+        Ok(TokenOptions {
+            explicit,
+            ambient: !self.no_ambient,
+            interactive: interactive(context, trust),
+            mask: mask(context),
+            ..TokenOptions::default()
+        })
+    }
+}
+
+/// Sign-in in a browser, only where a person is watching.
+fn interactive(context: &Context, trust: &ClientTrustConfig) -> Option<Interactive> {
+    if !std::io::stderr().is_terminal() || context.variable("CI").is_some() {
+        return None;
+    }
+    let provider = SigningConfig::select(&trust.signing_config.oidc_providers, &[1], context.now())?;
+    let printer = context.printer;
+    Some(Interactive {
+        issuer: provider.url.clone(),
+        client_id: "sigstore".to_owned(),
+        open: Arc::new(move |address| {
+            printer.note(format_args!("open this address in a browser to sign in:\n  {address}"));
+        }),
+        patience: Duration::from_mins(5),
+    })
+}
+
+/// On GitHub and Forgejo a secret is hidden from the job's log by saying it once in this way.
+fn mask(context: &Context) -> Option<Mask> {
+    context.variable("GITHUB_ACTIONS")?;
+    let printer = context.printer;
+    Some(Mask::new(move |secret| printer.workflow_command("add-mask", secret)))
+}
+
+/// Tokens are under 16 KiB.
+const TOKEN_BYTES: usize = 64 << 10;

@@ -1,0 +1,181 @@
+//! What a sparse index says [cargo book, registry index format]: `config.json`, and the checksum of a version.
+//!
+//! Nothing here is evidence: the index is the registry's own word, over TLS.
+
+use client::{
+    Error as ClientError, Http, Service,
+    http::{Endpoint, Request, StatusCode},
+};
+use package::{Registries, publish::IndexLine};
+use serde::Deserialize;
+use verify::Sha256Digest;
+
+use crate::{
+    failure::{Exit, Failure},
+    registry::{selection::Registry, token::RegistryToken},
+};
+
+/// `config.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct IndexConfig {
+    /// Base URL of the web API.
+    pub(crate) api: Option<String>,
+    /// Whether every request needs the token.
+    pub(crate) auth_required: bool,
+    /// Where bundles are found by digest: a base URL, or a template below it.
+    attestations: Option<String>,
+}
+
+impl IndexConfig {
+    /// Reads it from a registry's sparse index.
+    ///
+    /// # Errors
+    /// Those of the request; code `registry-index` when it is malformed or the index is no sparse one.
+    pub(crate) async fn fetch(
+        http: &Http,
+        registry: &Registry,
+        token: Option<&RegistryToken>,
+    ) -> Result<Self, Failure> {
+        let answer = get(http, registry, "config.json", token).await?;
+        let Some(body) = answer else {
+            return Err(malformed(registry));
+        };
+        serde_json::from_slice(&body).map_err(|_| malformed(registry))
+    }
+
+    /// The base URL of the attestation store that the registry names.
+    pub(crate) fn attestations(&self) -> Option<&str> {
+        let stated = self.attestations.as_deref()?;
+        Some(
+            stated
+                .split_once("/api/v1/attestations")
+                .map_or(stated, |(base, _)| base),
+        )
+    }
+}
+
+/// The checksum the index states for a version; none when it does not have it.
+///
+/// # Errors
+/// As [`IndexConfig::fetch`].
+pub(crate) async fn checksum(
+    http: &Http,
+    registry: &Registry,
+    token: Option<&RegistryToken>,
+    name: &str,
+    version: &str,
+) -> Result<Option<Sha256Digest>, Failure> {
+    let Some(body) = get(http, registry, &path_of(name), token).await? else {
+        return Ok(None);
+    };
+    let registries = registry
+        .other_index()
+        .map_or_else(Registries::crates_io, |index| Registries::new([index]));
+    let line = body
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| IndexLine::from_json(line, &registries).ok())
+        .find(|line| line.description.name == name && line.description.version == version);
+    line.map(|line| line.checksum.parse().map_err(|_| malformed(registry)))
+        .transpose()
+}
+
+async fn get(
+    http: &Http,
+    registry: &Registry,
+    path: &str,
+    token: Option<&RegistryToken>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let base = registry.index_url.strip_prefix("sparse+").ok_or_else(|| {
+        Failure::from(Error::Git {
+            index_url: registry.index_url.clone(),
+        })
+    })?;
+    let endpoint = Endpoint::parse(Service::Registry, base)?.below(path);
+    let mut request = Request::get(endpoint, INDEX_BYTES);
+    if let Some(token) = token {
+        request = request.authorization(token.secret());
+    }
+    let answer = http.send(request).await?;
+    // An index says "no such crate" in any of these ways.
+    if [
+        StatusCode::NOT_FOUND,
+        StatusCode::GONE,
+        StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+    ]
+    .contains(&answer.status())
+    {
+        return Ok(None);
+    }
+    let answer: Result<_, ClientError> = answer.expect(&[StatusCode::OK]);
+    Ok(Some(answer?.into_body()))
+}
+
+/// Where the index keeps a package: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd`.
+fn path_of(name: &str) -> String {
+    let name = name.to_lowercase();
+    match (name.len(), name.get(..1), name.get(..2), name.get(2..4)) {
+        (1 | 2, ..) => format!("{}/{name}", name.len()),
+        (3, Some(first), ..) => format!("3/{first}/{name}"),
+        (_, _, Some(first), Some(second)) => format!("{first}/{second}/{name}"),
+        _ => name,
+    }
+}
+
+fn malformed(registry: &Registry) -> Failure {
+    Error::Malformed {
+        index_url: registry.index_url.clone(),
+    }
+    .into()
+}
+
+/// Why an index cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the index at `{index_url}` is malformed")]
+    Malformed { index_url: String },
+    #[error("the index at `{index_url}` is not sparse")]
+    Git { index_url: String },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let (exit, hint) = match &error {
+            Error::Malformed { .. } => (Exit::Unavailable, "tell the registry's operator"),
+            Error::Git { .. } => (Exit::Usage, "use the registry's sparse index, `sparse+https://…/`"),
+        };
+        Self::new(exit, "registry-index", &error).hint(hint)
+    }
+}
+
+/// The largest index file on crates.io is under 5 MiB.
+const INDEX_BYTES: usize = 32 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_lie_where_cargo_looks() {
+        for (name, path) in [
+            ("a", "1/a"),
+            ("ab", "2/ab"),
+            ("abc", "3/a/abc"),
+            ("Serde", "se/rd/serde"),
+        ] {
+            assert_eq!(path_of(name), path);
+        }
+    }
+
+    #[test]
+    fn the_store_is_named_by_base_or_template() {
+        for stated in [
+            "https://s.example",
+            "https://s.example/api/v1/attestations/sha256:{sha256-checksum}",
+        ] {
+            let json = serde_json::json!({"dl": "https://r.example/dl", "attestations": stated});
+            let config: IndexConfig = serde_json::from_value(json).unwrap();
+            assert_eq!(config.attestations(), Some("https://s.example"));
+        }
+    }
+}
