@@ -37,10 +37,7 @@ impl Applicant {
             .public_key()
             .as_der()
             .map_err(|_| Error::new("write a key", "the crypto library failed"))?;
-        Ok(format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            STANDARD.encode(der.as_ref())
-        ))
+        Ok(pem("PUBLIC KEY", der.as_ref()))
     }
 
     /// The proof of possession: a signature over the token's challenge, base64.
@@ -68,4 +65,14 @@ impl Applicant {
             },
         }))
     }
+}
+
+/// One PEM block: LF, 64 columns [RFC 7468 §2].
+#[must_use]
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut lines = vec![format!("-----BEGIN {label}-----")];
+    lines.extend(base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()));
+    lines.push(format!("-----END {label}-----\n"));
+    lines.join("\n")
 }

@@ -93,7 +93,7 @@ pub fn dispatch() -> Option<ExitCode> {
     let called = std::env::args_os().next()?;
     match Path::new(&called).file_stem()?.to_str()? {
         "cargo-sigstore" => Some(cargo_sigstore::main(arguments)),
-        //SERVER
+        "sigstore-server" => Some(server::main(arguments)),
         "tuf-root" => Some(tuf_root::cli::main(arguments)),
         _ => None,
     }

@@ -32,19 +32,9 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON")
 }
 
-/// PEM of base64 DER.
+/// PEM of a certificate in base64 DER.
 fn pem(base64: &str) -> String {
-    let der = STANDARD.decode(base64).expect("base64");
-    let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| std::str::from_utf8(line).expect("ASCII"))
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
+    tests::authority::pem("CERTIFICATE", &STANDARD.decode(base64).expect("base64"))
 }
 
 /// Writes `NAME-root.pem` (the last) and `NAME-rest.pem` (all others) of the first authority of this kind.

@@ -86,7 +86,8 @@ impl Bench {
 /// The code of a refusal, in whichever of our shapes it comes.
 fn code(answer: &Answer) -> String {
     let json = answer.json();
-    let code = json["details"][0]["code"].as_str();
+    let detail = &json["details"][0];
+    let code = detail["code"].as_str().or_else(|| detail["reason"].as_str());
     code.unwrap_or_else(|| panic!("no code in {}", answer.text()))
         .to_owned()
 }
