@@ -61,7 +61,10 @@ fn measure() -> Result<(), Error> {
 
 fn sandbox_time(sandbox: &Path) -> Result<(), Error> {
     let outcome = run(&mut std::process::Command::new(sandbox), Duration::from_mins(5))?.success()?;
-    report("sandbox, start to exit", &format!("{:.1} s", outcome.took.as_secs_f64()));
+    report(
+        "sandbox, start to exit",
+        &format!("{:.1} s", outcome.took.as_secs_f64()),
+    );
     Ok(())
 }
 

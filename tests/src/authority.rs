@@ -72,7 +72,12 @@ impl Applicant {
 pub fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let mut lines = vec![format!("-----BEGIN {label}-----")];
-    lines.extend(base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()));
+    lines.extend(
+        base64
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8_lossy(line).into_owned()),
+    );
     lines.push(format!("-----END {label}-----\n"));
     lines.join("\n")
 }
