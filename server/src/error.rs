@@ -243,3 +243,47 @@ impl From<tuf_root::Error> for Error {
         Self::Tuf(Arc::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    /// Codes in `fn code` of every enum, and those given to `Refusal`s, as the sources spell them.
+    fn codes(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // the logs have a list of their own
+                if !path.ends_with("log") {
+                    codes(&path, found);
+                }
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for (start, end) in [("fn code(", "\n    }\n"), ("Refusal::bad_request(", ";"), ("Refusal::unavailable(", ";")] {
+                for block in source.split(start).skip(1) {
+                    let block = block.split(end).next().unwrap();
+                    let literals = block.split('"').skip(1).step_by(2);
+                    found.extend(literals.filter(|text| is_code(text)).map(str::to_owned));
+                }
+            }
+        }
+    }
+
+    fn is_code(text: &str) -> bool {
+        text.len() > 2 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    }
+
+    #[test]
+    fn every_code_has_its_section() {
+        let mut found = BTreeSet::new();
+        codes(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
+        assert!(found.len() > 80, "only {} codes found", found.len());
+        assert!(found.contains("ca-ct-log") && found.contains("directory-exists"));
+        let documented = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/codes/server.md")).unwrap();
+        let headings: BTreeSet<&str> = documented.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let missing: Vec<&String> = found.iter().filter(|code| !headings.contains(code.as_str())).collect();
+        assert!(missing.is_empty(), "no section in docs/codes/server.md: {missing:?}");
+    }
+}

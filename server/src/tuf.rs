@@ -41,7 +41,7 @@ pub(crate) fn router(folder: PathBuf) -> Router {
 
 async fn file(State(folder): State<Arc<PathBuf>>, Path(path): Path<String>) -> Result<Response, Refusal> {
     let not_found = || {
-        Refusal::bad_request("Not found", "tuf-not-found", "the repository has no such file".to_owned())
+        Refusal::bad_request("Not found", "not-found", "the repository has no such file".to_owned())
             .status(StatusCode::NOT_FOUND)
     };
     if !is_plain(&path) {
