@@ -160,7 +160,8 @@ impl Log {
             Lie::Hash => proof.hashes[0][0] ^= 1,
             Lie::Root => proof.root_hash[0] ^= 1,
             Lie::Size => proof.tree_size = 5,
-            _ => {}
+            Lie::None | Lie::NoProof | Lie::Origin | Lie::CheckpointSignature => {}
+            Lie::CheckpointOfAnotherTree | Lie::Conflict | Lie::ConflictOfAnotherEntry => {}
         }
         answer.inclusion_proof = (self.lie != Lie::NoProof).then_some(proof);
         answer
@@ -196,10 +197,13 @@ impl Log {
     }
 
     fn create(&self) -> Response {
-        match self.lie {
-            Lie::Conflict => (StatusCode::CONFLICT, [("x-log-index", "3")], "{}").into_response(),
-            Lie::ConflictOfAnotherEntry => (StatusCode::CONFLICT, [("x-log-index", "1")], "{}").into_response(),
-            _ => (StatusCode::CREATED, Json(self.answer().to_json_value())).into_response(),
+        let index = match self.lie {
+            Lie::Conflict => Some("3"),
+            lie => (lie == Lie::ConflictOfAnotherEntry).then_some("1"),
+        };
+        match index {
+            Some(index) => (StatusCode::CONFLICT, [("x-log-index", index)], "{}").into_response(),
+            None => (StatusCode::CREATED, Json(self.answer().to_json_value())).into_response(),
         }
     }
 }
