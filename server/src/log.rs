@@ -22,6 +22,7 @@ mod database;
 mod error;
 mod fields;
 mod files;
+mod fsck;
 mod genesis;
 mod http;
 mod leaf;
@@ -38,6 +39,7 @@ mod tree;
 
 pub use ct_log::{CtLog, PrecertificateSubmission};
 pub use error::LogError;
+pub use fsck::{Finding, FsckReport, LogSummary, Problem, fsck};
 pub use legacy_log::LegacyLog;
 pub use request::RequestError;
 pub use signature_log::SignatureLog;

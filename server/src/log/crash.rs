@@ -43,6 +43,13 @@ struct Plan {
     dead: bool,
 }
 
+impl Crash {
+    /// [`Self::reach`], when the write at that point is made at all.
+    pub(super) fn reach_if(&self, made: bool, point: CrashPoint) -> Result<(), super::LogError> {
+        if made { self.reach(point) } else { Ok(()) }
+    }
+}
+
 #[cfg(not(test))]
 impl Crash {
     /// Nothing happens.

@@ -111,7 +111,7 @@ impl CtLog {
             issuer_key_hash,
             chain: chain_der,
         };
-        let sequenced = self.log.append(Box::new(leaf)).await?;
+        let sequenced = self.log.append(leaf).await?;
         let extensions = sct::leaf_index_extension(sequenced.index).to_vec();
         let signature = self
             .key

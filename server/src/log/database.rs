@@ -29,11 +29,13 @@ pub(super) struct LeafRow {
     pub(super) identity: [u8; 32],
     pub(super) index: u64,
     pub(super) time_ms: u64,
-    pub(super) promise: Vec<u8>,
+    /// What vouches for what the Merkle tree does not cover: in the v1 log the signed entry timestamp, in the CT log SHA-256 of
+    /// the whole entry (its precertificate is no part of the leaf); empty in the v2 log, whose tree covers all.
+    pub(super) seal: Vec<u8>,
 }
 
 /// Opens the database for writing, creates its tables, and insists on what durability needs.
-pub(super) fn open(path: &Path) -> Result<Connection, LogError> {
+pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, LogError> {
     let connection = Connection::open(path).map_err(LogError::database("open the database"))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
@@ -56,6 +58,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, LogError> {
         return Err(LogError::Setting {
             setting: "synchronous = FULL",
         });
+    }
+    if let Some(pages) = most_pages {
+        let bounded = connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()));
+        bounded.map_err(LogError::database("bound the database"))?;
     }
     create(&connection)?;
     Ok(connection)
@@ -200,14 +206,14 @@ pub(super) fn each_entry(
 
 pub(super) fn insert_leaf(connection: &Connection, log: LogKind, leaf: &LeafRow) -> Result<(), LogError> {
     connection
-        .prepare_cached("INSERT INTO leaf (log, identity, idx, time_ms, promise) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .prepare_cached("INSERT INTO leaf (log, identity, idx, time_ms, seal) VALUES (?1, ?2, ?3, ?4, ?5)")
         .and_then(|mut statement| {
             statement.execute(params![
                 log.number(),
                 leaf.identity,
                 signed(leaf.index),
                 signed(leaf.time_ms),
-                leaf.promise
+                leaf.seal
             ])
         })
         .map(drop)
@@ -220,7 +226,7 @@ pub(super) fn leaf_by_identity(
     identity: &[u8; 32],
 ) -> Result<Option<LeafRow>, LogError> {
     connection
-        .prepare_cached("SELECT identity, idx, time_ms, promise FROM leaf WHERE log = ?1 AND identity = ?2")
+        .prepare_cached("SELECT identity, idx, time_ms, seal FROM leaf WHERE log = ?1 AND identity = ?2")
         .and_then(|mut statement| {
             statement
                 .query_row(params![log.number(), identity], leaf_row)
@@ -231,7 +237,7 @@ pub(super) fn leaf_by_identity(
 
 pub(super) fn leaf_by_index(connection: &Connection, log: LogKind, index: u64) -> Result<Option<LeafRow>, LogError> {
     connection
-        .prepare_cached("SELECT identity, idx, time_ms, promise FROM leaf WHERE log = ?1 AND idx = ?2")
+        .prepare_cached("SELECT identity, idx, time_ms, seal FROM leaf WHERE log = ?1 AND idx = ?2")
         .and_then(|mut statement| {
             statement
                 .query_row(params![log.number(), signed(index)], leaf_row)
@@ -372,7 +378,7 @@ fn leaf_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LeafRow> {
         identity: row.get(0)?,
         index: unsigned(row, 1)?,
         time_ms: unsigned(row, 2)?,
-        promise: row.get(3)?,
+        seal: row.get(3)?,
     })
 }
 
@@ -393,7 +399,7 @@ CREATE TABLE entry (
   log INTEGER NOT NULL, idx INTEGER NOT NULL, leaf_hash BLOB NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (log, idx)) STRICT, WITHOUT ROWID;
 CREATE TABLE leaf (
-  log INTEGER NOT NULL, identity BLOB NOT NULL, idx INTEGER NOT NULL, time_ms INTEGER NOT NULL, promise BLOB NOT NULL,
+  log INTEGER NOT NULL, identity BLOB NOT NULL, idx INTEGER NOT NULL, time_ms INTEGER NOT NULL, seal BLOB NOT NULL,
   PRIMARY KEY (log, identity)) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX leaf_by_index ON leaf (log, idx);
 CREATE TABLE issuer (fingerprint BLOB PRIMARY KEY, certificate BLOB NOT NULL) STRICT, WITHOUT ROWID;

@@ -84,12 +84,9 @@ impl Files {
 
     /// The copy of the newest checkpoint beside the tiles: evidence, should the database be replaced by an older one.
     pub(super) fn mark(&self) -> Result<Option<String>, LogError> {
-        let Some(bytes) = self.read(MARK)? else { return Ok(None) };
-        let text = String::from_utf8(bytes);
-        text.map(Some).map_err(|_| LogError::Damaged {
-            log: self.kind,
-            what: "the copy of the checkpoint is not text",
-        })
+        Ok(self
+            .read(MARK)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Replaces the copy of the newest checkpoint.

@@ -29,8 +29,8 @@ pub(super) struct Leaf {
     pub(super) hash: NodeHash,
     /// Time to remember, in milliseconds; 0 where the log states none.
     pub(super) time_ms: u64,
-    /// Signed entry timestamp of the v1 log, else empty.
-    pub(super) promise: Vec<u8>,
+    /// See [`super::database::LeafRow::seal`].
+    pub(super) seal: Vec<u8>,
     /// Issuer certificates by fingerprint, CT only.
     pub(super) issuers: Vec<([u8; 32], Vec<u8>)>,
 }
@@ -71,7 +71,7 @@ impl LeafBuilder for BodyLeaf {
             hash: self.identity(),
             entry,
             time_ms: 0,
-            promise: Vec::new(),
+            seal: Vec::new(),
             issuers: Vec::new(),
         })
     }
@@ -87,12 +87,12 @@ impl LeafBuilder for PromisedLeaf {
     fn leaf(&self, index: u64, time_ms: u64) -> Result<Leaf, LogError> {
         let seconds = time_ms / 1000;
         let payload = promise_payload(&self.body, seconds, &self.key.public_key().id().0, index);
-        let (entry, promise) = (self.body.clone(), self.key.sign(&payload)?);
+        let (entry, seal) = (self.body.clone(), self.key.sign(&payload)?);
         Ok(Leaf {
             hash: self.identity(),
             entry,
             time_ms: seconds.saturating_mul(1000),
-            promise,
+            seal,
             issuers: Vec::new(),
         })
     }
@@ -126,11 +126,13 @@ impl LeafBuilder for PrecertificateLeaf {
         };
         let merkle_leaf = verify::sct::merkle_tree_leaf(time_ms, &leaf.logged, &leaf.extensions);
         let hash = merkle::leaf_hash(&merkle_leaf);
+        let entry = leaf.to_bytes();
+        let seal = Sha256::digest(&entry).to_vec();
         Ok(Leaf {
-            entry: leaf.to_bytes(),
+            entry,
             hash,
             time_ms,
-            promise: Vec::new(),
+            seal,
             issuers,
         })
     }

@@ -32,7 +32,7 @@ pub struct LegacyLog {
     key: SigningKey,
 }
 
-/// An entry of the log with its place, promise and proof: what the API answers.
+/// An entry of the log with its place, seal and proof: what the API answers.
 struct Answer {
     id: String,
     value: Value,
@@ -101,16 +101,16 @@ impl LegacyLog {
         let Sequenced {
             index,
             time_ms,
-            promise,
+            seal,
             published,
             ..
-        } = self.log.append(Box::new(leaf)).await?;
+        } = self.log.append(leaf).await?;
         let log = self.clone();
         let row = LeafRow {
             identity: verify::merkle::leaf_hash(&body),
             index,
             time_ms,
-            promise,
+            seal,
         };
         self.log.compute(move || log.answer(&published, &body, &row)).await?
     }
@@ -130,7 +130,7 @@ impl LegacyLog {
                     "rootHash": hex::encode(published.root),
                     "treeSize": published.tree.size(),
                 },
-                "signedEntryTimestamp": http::base64(&row.promise),
+                "signedEntryTimestamp": http::base64(&row.seal),
             },
         });
         Ok(Answer {

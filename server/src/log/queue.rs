@@ -26,7 +26,7 @@ pub(super) struct Submission {
 pub(super) struct Sequenced {
     pub(super) index: u64,
     pub(super) time_ms: u64,
-    pub(super) promise: Vec<u8>,
+    pub(super) seal: Vec<u8>,
     pub(super) published: Arc<Published>,
 }
 

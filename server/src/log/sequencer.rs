@@ -56,7 +56,7 @@ pub(super) struct OpenLog {
 struct Placement {
     index: u64,
     time_ms: u64,
-    promise: Vec<u8>,
+    seal: Vec<u8>,
     duplicate: bool,
 }
 
@@ -146,15 +146,13 @@ impl Sequencer {
             database::prune(&transaction, *kind, *size)?;
         }
         let outcome = sequence(&transaction, &self.logs, now, submissions)?;
-        let (before, after) = if submissions.is_empty() {
-            (CrashPoint::PruneLost, CrashPoint::PruneKept)
-        } else {
-            (CrashPoint::CommitLost, CrashPoint::CommitKept)
-        };
-        self.crash.reach(before)?;
+        let (prunes, sequences) = (!self.owed.is_empty(), !submissions.is_empty());
+        self.crash.reach_if(prunes, CrashPoint::PruneLost)?;
+        self.crash.reach_if(sequences, CrashPoint::CommitLost)?;
         transaction.commit().map_err(LogError::database("commit"))?;
         metrics::counter!("log_commits_total").increment(1);
-        self.crash.reach(after)?;
+        self.crash.reach_if(prunes, CrashPoint::PruneKept)?;
+        self.crash.reach_if(sequences, CrashPoint::CommitKept)?;
         Ok(outcome)
     }
 
@@ -296,7 +294,7 @@ fn answer(submissions: Vec<Submission>, placements: Vec<Placement>, published: &
         let Placement {
             index,
             time_ms,
-            promise,
+            seal,
             duplicate,
         } = placement;
         if duplicate {
@@ -305,7 +303,7 @@ fn answer(submissions: Vec<Submission>, placements: Vec<Placement>, published: &
         let sequenced = Sequenced {
             index,
             time_ms,
-            promise,
+            seal,
             published: Arc::clone(published),
         };
         let _ = submission.reply.send(Ok(sequenced));
@@ -359,16 +357,13 @@ impl<'t> Draft<'t> {
             });
         }
         if let Some(LeafRow {
-            index,
-            time_ms,
-            promise,
-            ..
+            index, time_ms, seal, ..
         }) = database::leaf_by_identity(self.connection, self.spec.kind, &identity)?
         {
             return Ok(Placement {
                 index,
                 time_ms,
-                promise,
+                seal,
                 duplicate: true,
             });
         }
@@ -377,7 +372,7 @@ impl<'t> Draft<'t> {
         let placement = Placement {
             index,
             time_ms: leaf.time_ms,
-            promise: leaf.promise.clone(),
+            seal: leaf.seal.clone(),
             duplicate: false,
         };
         self.append(identity, leaf)?;
@@ -394,7 +389,7 @@ impl<'t> Draft<'t> {
             identity,
             index,
             time_ms: leaf.time_ms,
-            promise: leaf.promise,
+            seal: leaf.seal,
         };
         database::insert_leaf(self.connection, kind, &row)?;
         database::insert_entry(self.connection, kind, index, &leaf.hash, &leaf.entry)?;

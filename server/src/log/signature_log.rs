@@ -91,7 +91,7 @@ impl SignatureLog {
     }
 
     async fn append_body(&self, entry: Entry, body: Vec<u8>) -> Result<TransparencyLogEntry, LogError> {
-        let sequenced = self.log.append(Box::new(BodyLeaf { body: body.clone() })).await?;
+        let sequenced = self.log.append(BodyLeaf { body: body.clone() }).await?;
         let log = self.clone();
         self.log.compute(move || log.answer(&entry, body, &sequenced)).await?
     }

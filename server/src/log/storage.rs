@@ -40,6 +40,8 @@ pub struct StorageOptions {
     pub queue_bytes: usize,
     /// Most full bundles of one log waiting to become files; each is held in memory.
     pub pending_bundles: usize,
+    /// Most pages (of 4096 bytes) that the database file may grow to; without, as many as the disk holds.
+    pub database_pages: Option<u32>,
 }
 
 impl Default for StorageOptions {
@@ -48,6 +50,7 @@ impl Default for StorageOptions {
             queue_entries: 4096,
             queue_bytes: 64 << 20,
             pending_bundles: 256,
+            database_pages: None,
         }
     }
 }
@@ -93,7 +96,7 @@ impl Storage {
         files::create_folder(data)?;
         let lock = lock(data)?;
         let path = data.join(DATABASE);
-        let connection = database::open(&path)?;
+        let connection = database::open(&path, options.database_pages)?;
         let reader = Mutex::new(Some(database::open_read_only(&path)?));
         files::flush_folder(data)?;
         let queue = Arc::new(Queue::new(options.queue_entries, options.queue_bytes));
@@ -157,7 +160,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Sequences an entry and waits until it is durable and its tree published.
-    pub(super) async fn append(&self, builder: Box<dyn LeafBuilder>) -> Result<Sequenced, LogError> {
+    pub(super) async fn append(&self, builder: impl LeafBuilder + 'static) -> Result<Sequenced, LogError> {
         let kind = self.state.kind;
         let refuse = |error: LogError| {
             metrics::counter!("log_refused_total", "log" => kind.name(), "code" => error.code()).increment(1);
@@ -170,7 +173,11 @@ impl Log {
         self.storage
             .handle
             .queue
-            .submit(Submission { kind, builder, reply })
+            .submit(Submission {
+                kind,
+                builder: Box::new(builder),
+                reply,
+            })
             .map_err(refuse)?;
         answer.await.map_err(|_| LogError::Closed)?
     }
@@ -218,8 +225,8 @@ impl std::fmt::Debug for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.queue.close();
         drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();

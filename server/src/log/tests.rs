@@ -4,6 +4,7 @@
     clippy::as_conversions,
     clippy::wildcard_enum_match_arm,
     clippy::print_stderr,
+    clippy::too_many_lines,
     reason = "tests may be blunt"
 )]
 
@@ -109,14 +110,14 @@ impl Logs {
 }
 
 /// A body that is its own canonical form, one for each number. The signature in it is not checked below the API.
-fn body(number: u64) -> Box<BodyLeaf> {
+fn body(number: u64) -> BodyLeaf {
     let entry = Entry::HashedRekordV002(HashedRekordV002 {
         digest: HashAlgorithm::Sha256.digest(&number.to_be_bytes()),
         signature: number.to_be_bytes().to_vec(),
         key_details: KeyDetails::EcdsaP256Sha256,
         verifier: EntryVerifier::PublicKey(vec![1, 2, 3]),
     });
-    Box::new(BodyLeaf { body: entry.to_body() })
+    BodyLeaf { body: entry.to_body() }
 }
 
 fn precertificate(number: u64) -> PrecertificateSubmission {

@@ -179,7 +179,11 @@ async fn a_restored_older_database_is_refused() {
         std::fs::copy(backup.path().join("logs.sqlite"), bench.data().join("logs.sqlite")).unwrap();
         let refused = bench.try_open(Crash::default()).err().unwrap();
         assert_eq!(refused.code(), "log-fork");
-        assert!(matches!(refused, LogError::Fork { log: LogKind::Signature, database: 11, found } if found > 11));
+        let LogError::Fork { log, database, found } = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((log, database), (LogKind::Signature, 11));
+        assert!(found > 11, "{found}");
         std::fs::write(bench.data().join("logs.sqlite"), newest).unwrap();
     }
     let size = bench.open().raw.published().tree.size();
