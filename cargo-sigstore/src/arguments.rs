@@ -79,6 +79,8 @@ pub(crate) enum Command {
     /// Give cargo a registry's token, for what was attested
     #[command(hide = true)]
     CredentialProvider(command::credential_provider::Arguments),
+    /// Keep trust roots: whom to believe, and where to ask
+    Trust(command::trust::Arguments),
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// Print the manual page, or write those of all commands to a folder

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use tuf_root::store::{HttpOptions, Loaded, TrustStore};
 use verify::{Budget, TrustedRoot, signing_config::ClientTrustConfig};
 
 use crate::{
@@ -22,8 +23,38 @@ pub(crate) fn client_trust_config(context: &Context) -> Result<ClientTrustConfig
     if is_file(selected) {
         from_file(Path::new(selected))
     } else {
-        Err(Error::Unknown { name: selected.clone() }.into())
+        load(context, &store(context)?, selected).map(|loaded| loaded.config)
     }
+}
+
+/// What a trust root of the store says: from the cache when offline or asked lately. Warns when it has expired.
+///
+/// # Errors
+/// The codes of the trust store.
+pub(crate) fn load(context: &Context, store: &TrustStore, name: &str) -> Result<Loaded, Failure> {
+    let offline = context.options.offline;
+    let loaded = context.block_on(async { Ok(store.load(name, offline, context.now()).await?) })?;
+    if let Some(warning) = loaded.warning() {
+        context.printer.warn(warning);
+    }
+    Ok(loaded)
+}
+
+/// The trust store of this user, in the folder `trust` of [`home`].
+///
+/// # Errors
+/// Code `home`, and those of the file that `--ca-file` names.
+pub(crate) fn store(context: &Context) -> Result<TrustStore, Failure> {
+    let mut options = HttpOptions::default();
+    if let Some(path) = &context.options.ca_file {
+        options.extra_roots_pem.push(file::read(path, CA_FILE_BYTES)?);
+    }
+    Ok(TrustStore::open(home(context)?.join("trust")).with_http(options))
+}
+
+/// The failure of what cannot be done with `--offline`.
+pub(crate) fn offline() -> Failure {
+    Error::Offline.into()
 }
 
 /// The trusted root to verify with: of `--trusted-root` when given, else of `--trust`.
@@ -76,8 +107,8 @@ fn malformed(path: &Path, source: verify::Error) -> Failure {
 enum Error {
     #[error("no trust root is selected")]
     Missing,
-    #[error("the trust store has no `{name}`")]
-    Unknown { name: String },
+    #[error("this needs the network, which `--offline` forbids")]
+    Offline,
     #[error("`{}` is not usable as a trust root", path.display())]
     Malformed { path: PathBuf, source: verify::Error },
     #[error("this platform names no home folder")]
@@ -91,10 +122,7 @@ impl From<Error> for Failure {
                 "trust-missing",
                 "pass `--trust NAME`, `--trust FILE` or, to verify, `--trusted-root FILE`; `cargo sigstore trust add` stores one",
             ),
-            Error::Unknown { .. } => (
-                "trust-unknown",
-                "`cargo sigstore trust list` shows the names; write a file as a path, such as `./trust_config.json`",
-            ),
+            Error::Offline => ("offline", "leave out `--offline`"),
             Error::Malformed { .. } => (
                 "trust-malformed",
                 "`--trust` takes a client trust configuration, `--trusted-root` a trusted root",
@@ -104,6 +132,21 @@ impl From<Error> for Failure {
         Self::new(Exit::Usage, code, &error).hint(hint)
     }
 }
+
+impl From<tuf_root::Error> for Failure {
+    fn from(error: tuf_root::Error) -> Self {
+        let exit = match error.exit_code() {
+            1 => Exit::Refused,
+            2 => Exit::Usage,
+            3 => Exit::Unavailable,
+            _ => Exit::Bug,
+        };
+        Self::new(exit, error.code(), &error).hint(error.hint())
+    }
+}
+
+/// Every public TLS root together is under 1 MiB.
+const CA_FILE_BYTES: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

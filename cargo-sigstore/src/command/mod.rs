@@ -5,6 +5,7 @@ pub(crate) mod credential_provider;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod publish;
+pub(crate) mod trust;
 pub(crate) mod verify;
 
 use crate::{
@@ -25,5 +26,6 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Publish(arguments) => publish::run(arguments, context),
         Command::CredentialProvider(arguments) => credential_provider::run(arguments, context),
         Command::Man(arguments) => man::run(arguments, context),
+        Command::Trust(arguments) => trust::run(arguments, context),
     }
 }
