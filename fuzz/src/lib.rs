@@ -1,0 +1,9 @@
+//! What the fuzz targets share.
+
+use verify::Budget;
+
+/// The limits every target runs under.
+#[must_use]
+pub fn budget() -> Budget {
+    Budget::default()
+}
