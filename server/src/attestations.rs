@@ -14,8 +14,8 @@ use verify::{
     statement::Statement,
 };
 
-pub use database::StoreError;
 use database::Database;
+pub use database::StoreError;
 pub(crate) use routes::router;
 
 /// Why a bundle is not kept.
@@ -105,13 +105,18 @@ impl AttestationStore {
     fn digests(&self, bundle: &Bundle) -> Result<Vec<Sha256Digest>, PutError> {
         match &bundle.content {
             Content::Message { digest, .. } => {
-                let digest = digest.as_ref().filter(|digest| digest.algorithm() == HashAlgorithm::Sha256);
+                let digest = digest
+                    .as_ref()
+                    .filter(|digest| digest.algorithm() == HashAlgorithm::Sha256);
                 let bytes = digest.and_then(|digest| digest.as_bytes().try_into().ok());
                 Ok(bytes.map(Sha256Digest).into_iter().collect())
             }
             Content::Dsse(envelope) => {
                 let statement = Statement::from_json(&envelope.payload, &self.budget)?;
-                let texts = statement.subjects.iter().filter_map(|subject| subject.digest.get("sha256"));
+                let texts = statement
+                    .subjects
+                    .iter()
+                    .filter_map(|subject| subject.digest.get("sha256"));
                 let mut digests: Vec<Sha256Digest> = texts.filter_map(|text| text.parse().ok()).collect();
                 digests.sort_unstable();
                 digests.dedup();
@@ -123,5 +128,7 @@ impl AttestationStore {
 
 /// Runs blocking work beside the asynchronous.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Interrupted)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Interrupted)
 }

@@ -35,7 +35,14 @@ pub(crate) fn certificate_authority(host: &str, now: UnixTime) -> Result<Authori
             x509::ca_constraints(Some(0))?,
         ])
     };
-    authority(key, &root_name, &name(host, "certificate authority")?, usage, CA_YEARS, now)
+    authority(
+        key,
+        &root_name,
+        &name(host, "certificate authority")?,
+        usage,
+        CA_YEARS,
+        now,
+    )
 }
 
 /// Makes root and leaf of a timestamp authority: P-256, time stamping only, critically so [RFC 3161 §2.3].
@@ -48,7 +55,14 @@ pub(crate) fn timestamp_authority(host: &str, now: UnixTime) -> Result<Authority
             x509::extended_key_usage(x509::ID_KP_TIME_STAMPING, true)?,
         ])
     };
-    authority(key, &root_name, &name(host, "timestamp authority")?, usage, TSA_YEARS, now)
+    authority(
+        key,
+        &root_name,
+        &name(host, "timestamp authority")?,
+        usage,
+        TSA_YEARS,
+        now,
+    )
 }
 
 /// The subject common name of a DER certificate's subject field, for the trusted root.

@@ -90,7 +90,10 @@ fn run(command: Command) -> Result<ExitCode, Error> {
             listen,
             issuers,
         } => {
-            let issuers = issuers.iter().map(|text| text.parse::<IssuerSpec>()).collect::<Result<_, _>>()?;
+            let issuers = issuers
+                .iter()
+                .map(|text| text.parse::<IssuerSpec>())
+                .collect::<Result<_, _>>()?;
             let report = init(&InitOptions {
                 dir,
                 origin: Some(origin),
@@ -155,7 +158,9 @@ async fn stop_signal() {
 fn start_logging(format: Format) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let _ = match format {
         Format::Json => builder.json().flatten_event(true).try_init(),
         Format::Human => {
@@ -173,16 +178,17 @@ fn say(text: &str) {
 
 /// What happened, the causes beneath, one hint.
 fn report(error: &Error) {
+    use std::fmt::Write as _;
     let mut text = format!("error[{}]: {error}\n", error.code());
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
-            text.push_str(&format!("  because: {inner_text}\n"));
+            let _ = writeln!(text, "  because: {inner_text}");
         }
         cause = inner.source();
     }
-    text.push_str(&format!("hint: {}\n", error.hint()));
+    let _ = writeln!(text, "hint: {}", error.hint());
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 

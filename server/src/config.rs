@@ -105,11 +105,13 @@ impl Config {
     /// [`Error::DirectoryMissing`], [`Error::LayoutTooNew`], [`Error::Configuration`], [`Error::File`].
     pub(crate) fn read(layout: &Layout) -> Result<Self, Error> {
         let path = layout.server_toml();
-        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::DirectoryMissing {
-                path: layout.root().to_owned(),
-            },
-            _ => Error::file("read", &path)(error),
+        let text = fs::read_to_string(&path).map_err(|error| {
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+                let path = layout.root().to_owned();
+                Error::DirectoryMissing { path }
+            } else {
+                Error::file("read", &path)(error)
+            }
         })?;
         Self::parse(&text, &path)
     }
@@ -187,8 +189,19 @@ mod tests {
 
     #[test]
     fn origins_have_neither_path_nor_credentials() {
-        assert_eq!(Origin::parse("https://sigstore.example.com/").unwrap().as_str(), "https://sigstore.example.com");
-        for text in ["https://h/x", "https://h?x", "ftp://h", "https://u@h", "h", "https://h#x", ""] {
+        assert_eq!(
+            Origin::parse("https://sigstore.example.com/").unwrap().as_str(),
+            "https://sigstore.example.com"
+        );
+        for text in [
+            "https://h/x",
+            "https://h?x",
+            "ftp://h",
+            "https://u@h",
+            "h",
+            "https://h#x",
+            "",
+        ] {
             assert_eq!(Origin::parse(text).unwrap_err().code(), "origin", "{text}");
         }
     }

@@ -179,7 +179,9 @@ impl Error {
             Self::KeyFile { source, .. } => source.hint(),
             Self::Chain { .. } => "restore certificates and keys from the same backup",
             Self::Trust { .. } => "restore the trust folder from a backup",
-            Self::Ceremony(_) | Self::Provider(_) | Self::Runtime => "look at the system's limits and random source, then try again",
+            Self::Ceremony(_) | Self::Provider(_) | Self::Runtime => {
+                "look at the system's limits and random source, then try again"
+            }
             Self::Log(error) => error.hint(),
             Self::Attestations(error) => error.hint(),
             Self::Tuf(error) => error.hint(),
@@ -220,14 +222,17 @@ impl Error {
     /// The error for a failed file operation, told apart by what the operator can do about it.
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| match source.kind() {
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly { path },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::File {
-                action,
-                path,
-                source: Arc::new(source),
-            },
+        move |source| {
+            use io::ErrorKind;
+            let kind = source.kind();
+            if matches!(kind, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) {
+                Self::ReadOnly { path }
+            } else if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+                Self::DiskFull { path }
+            } else {
+                let source = Arc::new(source);
+                Self::File { action, path, source }
+            }
         }
     }
 }
@@ -261,7 +266,11 @@ mod tests {
             }
             let source = fs::read_to_string(&path).unwrap();
             let source = source.split("#[cfg(test)]").next().unwrap();
-            for (start, end) in [("fn code(", "\n    }\n"), ("Refusal::bad_request(", ";"), ("Refusal::unavailable(", ";")] {
+            for (start, end) in [
+                ("fn code(", "\n    }\n"),
+                ("Refusal::bad_request(", ";"),
+                ("Refusal::unavailable(", ";"),
+            ] {
                 for block in source.split(start).skip(1) {
                     let block = block.split(end).next().unwrap();
                     let literals = block.split('"').skip(1).step_by(2);
@@ -272,7 +281,10 @@ mod tests {
     }
 
     fn is_code(text: &str) -> bool {
-        text.len() > 2 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        text.len() > 2
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     }
 
     #[test]

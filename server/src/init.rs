@@ -104,11 +104,9 @@ fn refuse_occupied(dir: &Path) -> Result<(), Error> {
     match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(occupied()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            io::ErrorKind::NotADirectory => Err(occupied()),
-            _ => Err(Error::file("read", dir)(error)),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(occupied()),
+        Err(error) => Err(Error::file("read", dir)(error)),
     }
 }
 
@@ -157,7 +155,7 @@ fn write_chain(authority: &Authority, path: &Path) -> Result<Vec<Certificate>, E
 
 /// Writes the three JSON documents, then the TUF repository that carries two of them, then the copy of its root.
 fn write_trust(layout: &Layout, material: &TrustMaterial<'_>) -> Result<(), Error> {
-    let config = material.to_config();
+    let config = material.config();
     let trusted_root = config.trusted_root.to_json();
     let signing_config = config.signing_config.to_json();
     for (name, text) in [
@@ -199,11 +197,13 @@ fn move_into_place(staging: tempfile::TempDir, dir: &Path) -> Result<(), Error> 
     }
     let readable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(staging.path(), readable).map_err(Error::file("set permissions of", staging.path()))?;
-    fs::rename(staging.path(), dir).map_err(|error| match error.kind() {
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+    fs::rename(staging.path(), dir).map_err(|error| {
+        use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+        if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory) {
             Error::DirectoryExists { path: dir.to_owned() }
+        } else {
+            Error::file("rename to", dir)(error)
         }
-        _ => Error::file("rename to", dir)(error),
     })?;
     drop(staging.keep());
     dir.parent().map_or(Ok(()), layout::sync_folder)
@@ -219,18 +219,51 @@ impl std::fmt::Display for InitReport {
         writeln!(f)?;
         writeln!(f, "cargo-sigstore   cargo sigstore trust add {}", self.trust_name())?;
         writeln!(f, "                   {url}/tuf --root {dir}/trust/{ROOT}")?;
-        writeln!(f, "sigstore-python  sigstore --trust-config {dir}/trust/{TRUST_CONFIG} sign FILE")?;
-        writeln!(f, "                 sigstore --instance {url}/tuf trust-instance {dir}/trust/{ROOT}")?;
-        writeln!(f, "sigstore-js      bundleBuilderFromSigningConfig + {dir}/trust/{SIGNING_CONFIG}, TrustedRoot.fromJSON + {dir}/trust/{TRUSTED_ROOT}")?;
-        writeln!(f, "                 sigstore init --mirror {url}/tuf --root {dir}/trust/{ROOT}")?;
-        writeln!(f, "sigstore-rust    SigningConfig::from_file(\"{dir}/trust/{SIGNING_CONFIG}\"), TrustedRoot::from_file(\"{dir}/trust/{TRUSTED_ROOT}\")")?;
-        writeln!(f, "cosign           cosign sign-blob --signing-config {dir}/trust/{SIGNING_CONFIG} --trusted-root {dir}/trust/{TRUSTED_ROOT} --bundle BUNDLE FILE")?;
-        writeln!(f, "                 cosign initialize --mirror {url}/tuf --root {dir}/trust/{ROOT}")?;
-        writeln!(f, "environment      export SIGSTORE_TRUST_CONFIG={dir}/trust/{TRUST_CONFIG}")?;
-        writeln!(f, "                 export TUF_MIRROR={url}/tuf TUF_ROOT_JSON={dir}/trust/{ROOT}")?;
-        writeln!(f, "own TLS roots    export REQUESTS_CA_BUNDLE=CA.pem SSL_CERT_FILE=CA.pem NODE_EXTRA_CA_CERTS=CA.pem")?;
+        writeln!(
+            f,
+            "sigstore-python  sigstore --trust-config {dir}/trust/{TRUST_CONFIG} sign FILE"
+        )?;
+        writeln!(
+            f,
+            "                 sigstore --instance {url}/tuf trust-instance {dir}/trust/{ROOT}"
+        )?;
+        writeln!(
+            f,
+            "sigstore-js      bundleBuilderFromSigningConfig + {dir}/trust/{SIGNING_CONFIG}, TrustedRoot.fromJSON + {dir}/trust/{TRUSTED_ROOT}"
+        )?;
+        writeln!(
+            f,
+            "                 sigstore init --mirror {url}/tuf --root {dir}/trust/{ROOT}"
+        )?;
+        writeln!(
+            f,
+            "sigstore-rust    SigningConfig::from_file(\"{dir}/trust/{SIGNING_CONFIG}\"), TrustedRoot::from_file(\"{dir}/trust/{TRUSTED_ROOT}\")"
+        )?;
+        writeln!(
+            f,
+            "cosign           cosign sign-blob --signing-config {dir}/trust/{SIGNING_CONFIG} --trusted-root {dir}/trust/{TRUSTED_ROOT} --bundle BUNDLE FILE"
+        )?;
+        writeln!(
+            f,
+            "                 cosign initialize --mirror {url}/tuf --root {dir}/trust/{ROOT}"
+        )?;
+        writeln!(
+            f,
+            "environment      export SIGSTORE_TRUST_CONFIG={dir}/trust/{TRUST_CONFIG}"
+        )?;
+        writeln!(
+            f,
+            "                 export TUF_MIRROR={url}/tuf TUF_ROOT_JSON={dir}/trust/{ROOT}"
+        )?;
+        writeln!(
+            f,
+            "own TLS roots    export REQUESTS_CA_BUNDLE=CA.pem SSL_CERT_FILE=CA.pem NODE_EXTRA_CA_CERTS=CA.pem"
+        )?;
         writeln!(f)?;
-        writeln!(f, "move keys/tuf-root.pem, keys/ca-root.pem and keys/tsa-root.pem off this machine: serving does not need them")
+        writeln!(
+            f,
+            "move keys/tuf-root.pem, keys/ca-root.pem and keys/tsa-root.pem off this machine: serving does not need them"
+        )
     }
 }
 

@@ -92,7 +92,12 @@ impl Layout {
     /// Makes the folders of a new instance; keys and data for the owner only.
     pub(crate) fn create_folders(&self) -> Result<(), Error> {
         use std::os::unix::fs::DirBuilderExt as _;
-        for (name, mode) in [("keys", 0o700), ("data", 0o700), ("certificates", 0o755), ("trust", 0o755)] {
+        for (name, mode) in [
+            ("keys", 0o700),
+            ("data", 0o700),
+            ("certificates", 0o755),
+            ("trust", 0o755),
+        ] {
             let path = self.root.join(name);
             fs::DirBuilder::new()
                 .mode(mode)

@@ -136,7 +136,11 @@ impl KeySource {
     }
 
     async fn fetch(&self, stated: &str, issuer: &Issuer) -> Result<IssuerKeys, ProviderError> {
-        let own_client = issuer.ca_cert.as_deref().map(|pem| http_client(Some(pem))).transpose()?;
+        let own_client = issuer
+            .ca_cert
+            .as_deref()
+            .map(|pem| http_client(Some(pem)))
+            .transpose()?;
         let http = own_client.as_ref().unwrap_or(&self.http);
         let discovery = format!("{}/.well-known/openid-configuration", stated.trim_end_matches('/'));
         let discovery = Url::parse(&discovery).map_err(|_| ProviderError::Url)?;
@@ -271,7 +275,11 @@ impl Discovery {
 fn key_set_url(text: &str, allow_loopback_http: bool) -> Result<Url, ProviderError> {
     let url = Url::parse(text).map_err(|_| ProviderError::KeySetUrl)?;
     let allowed = url.scheme() == "https" || (allow_loopback_http && url.scheme() == "http" && is_loopback(&url));
-    if allowed { Ok(url) } else { Err(ProviderError::KeySetUrl) }
+    if allowed {
+        Ok(url)
+    } else {
+        Err(ProviderError::KeySetUrl)
+    }
 }
 
 /// Time limits, no proxy surprises, and redirects only within the host (a cross-host redirect would choose our issuer for us).
@@ -332,11 +340,11 @@ const MAX_REDIRECTS: usize = 3;
 /// Large providers have about 20 KiB.
 const MAX_DOCUMENT_BYTES: usize = 256 << 10;
 /// Keys withdrawn by the issuer are believed no longer than this.
-const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+const MAX_AGE: Duration = Duration::from_hours(1);
 /// While the issuer cannot be reached, its last keys serve this long.
-const MAX_STALE: Duration = Duration::from_secs(6 * 60 * 60);
+const MAX_STALE: Duration = Duration::from_hours(6);
 /// As crates.io's verifier: one refresh a minute for a `kid` we do not know.
-const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(60);
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_mins(1);
 /// A failing issuer is asked again after this.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// Exact issuers are few; patterns could name any number. Fulcio keeps 100.
@@ -376,7 +384,10 @@ mod tests {
         let start = Instant::now();
         let mut cached = Cached::default();
         cached.store(Err(ProviderError::Url), start).unwrap_err();
-        assert!(matches!(cached.decide(None, start), Decision::Fail(ProviderError::RecentFailure)));
+        assert!(matches!(
+            cached.decide(None, start),
+            Decision::Fail(ProviderError::RecentFailure)
+        ));
         let later = start + FAILURE_PAUSE;
         assert!(matches!(cached.decide(None, later), Decision::Fetch));
         cached.store(Ok(keys()), later).unwrap();
@@ -397,7 +408,10 @@ mod tests {
             id_token_signing_alg_values_supported: list.map(|l| l.into_iter().map(str::to_owned).collect()),
         };
         assert_eq!(with(None).algorithms().unwrap().len(), 3);
-        assert_eq!(with(Some(vec!["ES256", "none"])).algorithms().unwrap(), [JwsAlgorithm::Es256]);
+        assert_eq!(
+            with(Some(vec!["ES256", "none"])).algorithms().unwrap(),
+            [JwsAlgorithm::Es256]
+        );
         assert_eq!(with(Some(vec!["HS256"])).algorithms(), Err(ProviderError::Algorithms));
     }
 
@@ -405,7 +419,13 @@ mod tests {
     fn key_sets_travel_over_https_only() {
         assert!(key_set_url("https://h/keys", false).is_ok());
         assert!(key_set_url("http://127.0.0.1:1/keys", true).is_ok());
-        assert_eq!(key_set_url("http://127.0.0.1:1/keys", false), Err(ProviderError::KeySetUrl));
-        assert_eq!(key_set_url("http://example.com/keys", true), Err(ProviderError::KeySetUrl));
+        assert_eq!(
+            key_set_url("http://127.0.0.1:1/keys", false),
+            Err(ProviderError::KeySetUrl)
+        );
+        assert_eq!(
+            key_set_url("http://example.com/keys", true),
+            Err(ProviderError::KeySetUrl)
+        );
     }
 }

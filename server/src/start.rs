@@ -147,7 +147,10 @@ fn services(layout: &Layout, config: &Config, freshness: Freshness) -> Result<Ro
         .fallback(not_found);
     Ok(router
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_LIMIT))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            REQUEST_LIMIT,
+        ))
         .layer(CorsLayer::permissive())
         .layer(middleware::from_fn(status::observe)))
 }
@@ -173,17 +176,18 @@ async fn read_tls(layout: &Layout, tls: &Tls) -> Result<RustlsConfig, Error> {
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).map_err(|source| listen_error(address, source))?;
-    listener.set_nonblocking(true).map_err(|source| listen_error(address, source))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|source| listen_error(address, source))?;
     Ok(listener)
 }
 
 fn listen_error(address: SocketAddr, source: io::Error) -> Error {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => Error::AddressInUse { address },
-        _ => Error::Listen {
-            address,
-            source: Arc::new(source),
-        },
+    if source.kind() == io::ErrorKind::AddrInUse {
+        Error::AddressInUse { address }
+    } else {
+        let source = Arc::new(source);
+        Error::Listen { address, source }
     }
 }
 
@@ -194,18 +198,15 @@ fn serve(
     handle: Handle<SocketAddr>,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     let service = router.into_make_service();
-    Ok(match tls {
-        Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-            tokio::spawn(server.serve(service))
-        }
-        None => {
-            let server = axum_server::from_tcp(listener)?.handle(handle);
-            tokio::spawn(server.serve(service))
-        }
-    })
+    if let Some(tls) = tls {
+        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        Ok(tokio::spawn(server.serve(service)))
+    } else {
+        let server = axum_server::from_tcp(listener)?.handle(handle);
+        Ok(tokio::spawn(server.serve(service)))
+    }
 }
 
 /// Fulcio's limit is the same.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(10);

@@ -38,7 +38,7 @@ pub(crate) struct TrustMaterial<'a> {
 
 impl TrustMaterial<'_> {
     /// Trusted root and signing configuration.
-    pub(crate) fn to_config(&self) -> ClientTrustConfig {
+    pub(crate) fn config(&self) -> ClientTrustConfig {
         ClientTrustConfig {
             trusted_root: self.trusted_root(),
             signing_config: self.signing_config(),
@@ -77,7 +77,7 @@ impl TrustMaterial<'_> {
         format!("{}/api/v1/timestamp", self.origin.as_str())
     }
 
-    fn from_now(&self) -> ValidityWindow {
+    fn since_now(&self) -> ValidityWindow {
         ValidityWindow {
             start: self.now,
             end: None,
@@ -89,7 +89,7 @@ impl TrustMaterial<'_> {
             base_url,
             key: key.clone(),
             key_details: key.default_details().unwrap_or(KeyDetails::EcdsaP256Sha256),
-            valid_for: self.from_now(),
+            valid_for: self.since_now(),
             log_id,
             checkpoint_key_id: None,
             operator: self.origin.host().to_owned(),
@@ -97,13 +97,15 @@ impl TrustMaterial<'_> {
     }
 
     fn authority(&self, uri: String, chain: &[Certificate]) -> CertificateAuthority {
-        let name = chain.first().and_then(|first| ceremony::common_name(first.issuer_and_subject().1));
+        let name = chain
+            .first()
+            .and_then(|first| ceremony::common_name(first.issuer_and_subject().1));
         CertificateAuthority {
             organization: self.origin.host().to_owned(),
             common_name: name.unwrap_or_default(),
             uri,
             chain: chain.to_vec(),
-            valid_for: self.from_now(),
+            valid_for: self.since_now(),
             operator: self.origin.host().to_owned(),
         }
     }
@@ -112,7 +114,7 @@ impl TrustMaterial<'_> {
         Service {
             url: url.to_owned(),
             api_version,
-            valid_for: self.from_now(),
+            valid_for: self.since_now(),
             operator: self.origin.host().to_owned(),
         }
     }

@@ -97,7 +97,11 @@ async fn refresh(folder: &std::path::Path, online_key: &Arc<SigningKey>, freshne
         }
         Ok(Err(error)) => {
             freshness.0.store(false, Ordering::Release);
-            tracing::error!(code = error.code(), error = error.to_string(), "cannot re-sign the TUF timestamp");
+            tracing::error!(
+                code = error.code(),
+                error = error.to_string(),
+                "cannot re-sign the TUF timestamp"
+            );
             RETRY_AFTER
         }
         Err(_) => RETRY_AFTER,
@@ -107,8 +111,8 @@ async fn refresh(folder: &std::path::Path, online_key: &Arc<SigningKey>, freshne
 }
 
 /// A quarter of the timestamp's day: three failures in a row go unnoticed by clients.
-const REFRESH_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+const REFRESH_EVERY: Duration = Duration::from_hours(6);
+const RETRY_AFTER: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -119,7 +123,17 @@ mod tests {
         for path in ["timestamp.json", "2.root.json", "targets/abc.trusted_root.json"] {
             assert!(is_plain(path), "{path}");
         }
-        for path in ["", ".lock", "../keys/ca.pem", "targets/../x", "a/b", "targets/.x", "/etc/passwd", "a%2fb", "targets//x"] {
+        for path in [
+            "",
+            ".lock",
+            "../keys/ca.pem",
+            "targets/../x",
+            "a/b",
+            "targets/.x",
+            "/etc/passwd",
+            "a%2fb",
+            "targets//x",
+        ] {
             assert!(!is_plain(path), "{path}");
         }
     }

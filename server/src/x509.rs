@@ -103,10 +103,7 @@ pub(crate) fn random_serial() -> Result<SerialNumber, X509Error> {
 /// The key identifier: SHA-1 of the key's bits [RFC 5280 §4.2.1.2 (1)]. An identifier only; nothing rests on its collision resistance.
 pub(crate) fn key_identifier(spki_der: &[u8]) -> Result<Vec<u8>, X509Error> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki_der)?;
-    let bits = digest::digest(
-        &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        spki.subject_public_key.raw_bytes(),
-    );
+    let bits = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, spki.subject_public_key.raw_bytes());
     Ok(bits.as_ref().to_vec())
 }
 
@@ -126,7 +123,11 @@ pub(crate) fn key_usage(usages: impl Into<FlagSet<KeyUsages>>) -> Result<Extensi
 
 /// `extKeyUsage` with one purpose [RFC 5280 §4.2.1.12].
 pub(crate) fn extended_key_usage(purpose: ObjectIdentifier, critical: bool) -> Result<Extension, X509Error> {
-    extension(ID_CE_EXT_KEY_USAGE, critical, &ExtendedKeyUsage(vec![purpose]).to_der()?)
+    extension(
+        ID_CE_EXT_KEY_USAGE,
+        critical,
+        &ExtendedKeyUsage(vec![purpose]).to_der()?,
+    )
 }
 
 /// Critical `basicConstraints` of a CA [RFC 5280 §4.2.1.9].

@@ -213,7 +213,10 @@ mod tests {
         drop(database);
         let database = Database::open(&path).unwrap();
         let found = database.find(&[digest(1), digest(3), digest(2)], 10).unwrap();
-        let expected = [(digest(1), vec!["first".into(), "second".into()]), (digest(2), vec!["first".to_owned()])];
+        let expected = [
+            (digest(1), vec!["first".into(), "second".into()]),
+            (digest(2), vec!["first".to_owned()]),
+        ];
         assert_eq!(found, expected);
         assert_eq!(database.find(&[digest(1)], 1).unwrap()[0].1, ["first"]);
     }
@@ -223,7 +226,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sqlite");
         drop(Database::open(&path).unwrap());
-        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("PRAGMA user_version = 2")
+            .unwrap();
         assert_eq!(Database::open(&path).unwrap_err().code(), "attestations-schema");
     }
 

@@ -35,7 +35,10 @@ async fn put_bundle(
     State(store): State<AttestationStore>,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Refusal> {
-    let kept = store.put(body.to_vec(), clock::now()).await.map_err(|error| refuse_put(&error))?;
+    let kept = store
+        .put(body.to_vec(), clock::now())
+        .await
+        .map_err(|error| refuse_put(&error))?;
     metrics::counter!("sigstore_attestations_total").increment(1);
     let digests: Vec<String> = kept.digests.iter().map(prefixed).collect();
     let reply = json!({ "digests": digests, "id": hex::encode(kept.id) });
@@ -47,7 +50,10 @@ async fn bundles_of_digest(
     Path(digest): Path<String>,
 ) -> Result<Response, Refusal> {
     let digest = parse_digest(&digest)?;
-    let found = store.find(vec![digest], MAX_BUNDLES_OF_DIGEST).await.map_err(|error| refuse_store(&error))?;
+    let found = store
+        .find(vec![digest], MAX_BUNDLES_OF_DIGEST)
+        .await
+        .map_err(|error| refuse_store(&error))?;
     match found.first() {
         Some((_, bundles)) => Ok(json_reply(format!("{{\"attestations\":{}}}", bundle_list(bundles)))),
         None => Err(Refusal::bad_request(
@@ -71,10 +77,17 @@ async fn query(State(store): State<AttestationStore>, RequestBody(body): Request
             format!("more than {MAX_DIGESTS} digests in one query"),
         ));
     }
-    let mut digests = query.digests.iter().map(|text| parse_digest(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut digests = query
+        .digests
+        .iter()
+        .map(|text| parse_digest(text))
+        .collect::<Result<Vec<_>, _>>()?;
     digests.sort_unstable();
     digests.dedup();
-    let found = store.find(digests, MAX_BUNDLES_IN_QUERY).await.map_err(|error| refuse_store(&error))?;
+    let found = store
+        .find(digests, MAX_BUNDLES_IN_QUERY)
+        .await
+        .map_err(|error| refuse_store(&error))?;
     let mut reply = String::from("{\"attestations\":{");
     for (number, (digest, bundles)) in found.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };

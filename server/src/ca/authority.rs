@@ -5,11 +5,7 @@ use der::{
     asn1::{Ia5String, ObjectIdentifier, OctetString},
 };
 use sha2::{Digest as _, Sha256};
-use verify::{
-    PublicKey, UnixTime, WorkloadIdentity,
-    identity::SubjectAlternativeName,
-    sct,
-};
+use verify::{PublicKey, UnixTime, WorkloadIdentity, identity::SubjectAlternativeName, sct};
 use x509_cert::ext::{
     Extension,
     pkix::{KeyUsages, name::GeneralName},

@@ -117,11 +117,10 @@ fn refuse_token(error: &TokenError) -> Refusal {
     let refusal = Refusal::bad_request(TOKEN_MESSAGE, error.code(), error.to_string())
         .reason(error.reason())
         .hint(error.hint());
-    match error {
-        TokenError::IssuerUnavailable(_) | TokenError::ReplayCacheFull => {
-            refusal.status(StatusCode::SERVICE_UNAVAILABLE)
-        }
-        _ => refusal,
+    if matches!(error, TokenError::IssuerUnavailable(_) | TokenError::ReplayCacheFull) {
+        refusal.status(StatusCode::SERVICE_UNAVAILABLE)
+    } else {
+        refusal
     }
 }
 
@@ -136,9 +135,7 @@ fn refuse_issue(error: &IssueError) -> Refusal {
             Refusal::unavailable("error communicating with CA backend", "ca-backend", error.to_string())
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
         }
-        IssueError::Log(_) => {
-            Refusal::unavailable("Error entering certificate in CTL", "ca-ct-log", error.to_string())
-        }
+        IssueError::Log(_) => Refusal::unavailable("Error entering certificate in CTL", "ca-ct-log", error.to_string()),
     }
 }
 

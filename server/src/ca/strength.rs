@@ -1,6 +1,9 @@
 //! Keys that we refuse to certify though they can be parsed [fulcio pkg/certificate, go `sigstore/pkg/cryptoutils`].
 
-use der::{Decode as _, Sequence, asn1::{ObjectIdentifier, UintRef}};
+use der::{
+    Decode as _, Sequence,
+    asn1::{ObjectIdentifier, UintRef},
+};
 use spki::SubjectPublicKeyInfoRef;
 use verify::{PublicKey, key::KeyKind};
 
@@ -76,7 +79,10 @@ fn is_other_known_key(spki: &SubjectPublicKeyInfoRef<'_>) -> bool {
 fn check_rsa(key: &RsaPublicKey<'_>) -> Result<(), KeyRefusal> {
     let modulus = key.modulus.as_bytes();
     let leading = modulus.first().map_or(0, |byte| byte.leading_zeros());
-    let bits = modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(0));
+    let bits = modulus
+        .len()
+        .saturating_mul(8)
+        .saturating_sub(usize::try_from(leading).unwrap_or(0));
     if !RSA_BITS.contains(&bits) {
         return Err(KeyRefusal::RsaSize);
     }
@@ -86,7 +92,10 @@ fn check_rsa(key: &RsaPublicKey<'_>) -> Result<(), KeyRefusal> {
     if (2..SMALL_FACTOR_LIMIT).any(|divisor| remainder(modulus, divisor) == 0) {
         return Err(KeyRefusal::RsaSmallFactor);
     }
-    if ROCA_PRIMES.into_iter().all(|prime| is_power_of_65537(remainder(modulus, prime), prime)) {
+    if ROCA_PRIMES
+        .into_iter()
+        .all(|prime| is_power_of_65537(remainder(modulus, prime), prime))
+    {
         return Err(KeyRefusal::RsaRoca);
     }
     Ok(())
@@ -95,7 +104,10 @@ fn check_rsa(key: &RsaPublicKey<'_>) -> Result<(), KeyRefusal> {
 /// `number` (big-endian) modulo `divisor`, which is small and not zero.
 fn remainder(number: &[u8], divisor: u32) -> u32 {
     number.iter().fold(0_u32, |rest, byte| {
-        rest.saturating_mul(256).saturating_add(u32::from(*byte)).checked_rem(divisor).unwrap_or(0)
+        rest.saturating_mul(256)
+            .saturating_add(u32::from(*byte))
+            .checked_rem(divisor)
+            .unwrap_or(0)
     })
 }
 
@@ -135,12 +147,14 @@ const RSA_BITS: [usize; 3] = [2048, 3072, 4096];
 /// Trial division as far as Fulcio's key check goes.
 const SMALL_FACTOR_LIMIT: u32 = 752;
 /// Primes of the published ROCA fingerprint.
-const ROCA_PRIMES: [u32; 17] = [
-    11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
-];
+const ROCA_PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests may be blunt")]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "tests may be blunt"
+)]
 mod tests {
     use aws_lc_rs::{
         encoding::{AsDer as _, PublicKeyX509Der},
@@ -171,8 +185,7 @@ mod tests {
 
     fn generated_modulus() -> Vec<u8> {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let modulus = pair.public_key().modulus().big_endian_without_leading_zero().to_vec();
-        modulus
+        pair.public_key().modulus().big_endian_without_leading_zero().to_vec()
     }
 
     fn refusal(spki: &[u8]) -> KeyRefusal {
@@ -197,7 +210,10 @@ mod tests {
             let last = multiple_of_three.len() - 1;
             multiple_of_three[last] = multiple_of_three[last].wrapping_add(2);
         }
-        assert_eq!(refusal(&rsa_spki(&multiple_of_three, &[1, 0, 1])), KeyRefusal::RsaSmallFactor);
+        assert_eq!(
+            refusal(&rsa_spki(&multiple_of_three, &[1, 0, 1])),
+            KeyRefusal::RsaSmallFactor
+        );
     }
 
     #[test]
@@ -235,7 +251,9 @@ mod tests {
     }
 
     fn remainder_wide(number: &[u8], divisor: u128) -> u128 {
-        number.iter().fold(0, |rest, byte| (rest * 256 + u128::from(*byte)) % divisor)
+        number
+            .iter()
+            .fold(0, |rest, byte| (rest * 256 + u128::from(*byte)) % divisor)
     }
 
     #[test]

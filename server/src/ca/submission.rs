@@ -4,7 +4,10 @@
 
 use axum::http::{HeaderMap, header};
 use base64::{Engine as _, engine::general_purpose};
-use der::{Any, Decode as _, Encode as _, Sequence, asn1::{BitString, ObjectIdentifier}};
+use der::{
+    Any, Decode as _, Encode as _, Sequence,
+    asn1::{BitString, ObjectIdentifier},
+};
 use serde_json::{Map, Value};
 use spki::AlgorithmIdentifierOwned;
 use verify::{HashAlgorithm, PublicKey, json, key::SignatureScheme};
@@ -80,7 +83,10 @@ enum Material {
     /// PEM text of a PKCS #10 request.
     SigningRequest(Vec<u8>),
     /// PEM text of a key, and the signature over the challenge.
-    Key { pem: String, proof: Vec<u8> },
+    Key {
+        pem: String,
+        proof: Vec<u8>,
+    },
     None,
 }
 
@@ -164,13 +170,25 @@ fn signature_scheme(oid: ObjectIdentifier) -> Option<SignatureScheme> {
         ("1.2.840.10045.4.3.2", SignatureScheme::Ecdsa(HashAlgorithm::Sha256)),
         ("1.2.840.10045.4.3.3", SignatureScheme::Ecdsa(HashAlgorithm::Sha384)),
         ("1.2.840.10045.4.3.4", SignatureScheme::Ecdsa(HashAlgorithm::Sha512)),
-        ("1.2.840.113549.1.1.11", SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha256)),
-        ("1.2.840.113549.1.1.12", SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha384)),
-        ("1.2.840.113549.1.1.13", SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha512)),
+        (
+            "1.2.840.113549.1.1.11",
+            SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha256),
+        ),
+        (
+            "1.2.840.113549.1.1.12",
+            SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha384),
+        ),
+        (
+            "1.2.840.113549.1.1.13",
+            SignatureScheme::RsaPkcs1v15(HashAlgorithm::Sha512),
+        ),
         ("1.3.101.112", SignatureScheme::Ed25519),
     ];
     let text = oid.to_string();
-    schemes.into_iter().find(|(known, _)| *known == text).map(|(_, scheme)| scheme)
+    schemes
+        .into_iter()
+        .find(|(known, _)| *known == text)
+        .map(|(_, scheme)| scheme)
 }
 
 /// The bytes of one PEM block with one of these labels; LF or CRLF, white space around it.
@@ -182,7 +200,9 @@ fn pem_block(pem: &[u8], labels: &[&str]) -> Option<Vec<u8>> {
 fn bearer(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Zeroizing::new(token.trim().to_owned()))
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Zeroizing::new(token.trim().to_owned()))
 }
 
 /// A member under either of its names; null is absent.
@@ -242,7 +262,12 @@ struct CertificationRequestInfo {
     version: u8,
     subject: Any,
     subject_public_key_info: Any,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
+    #[asn1(
+        context_specific = "0",
+        tag_mode = "IMPLICIT",
+        constructed = "true",
+        optional = "true"
+    )]
     attributes: Option<der::asn1::SetOfVec<Any>>,
 }
 
@@ -303,7 +328,11 @@ mod tests {
         let mut body = request(&key);
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, "Bearer d.e.f".parse().unwrap());
-        let with = |body: &Value| Submission::from_parts(&headers, body.to_string().as_bytes()).unwrap().token;
+        let with = |body: &Value| {
+            Submission::from_parts(&headers, body.to_string().as_bytes())
+                .unwrap()
+                .token
+        };
         assert_eq!(with(&body).unwrap().as_str(), "a.b.c");
         body["credentials"] = Value::Null;
         assert_eq!(with(&body).unwrap().as_str(), "d.e.f");
@@ -312,7 +341,10 @@ mod tests {
 
     #[test]
     fn a_proof_over_another_challenge_is_refused() {
-        for key in [SigningKey::generate_p256().unwrap(), SigningKey::generate_ed25519().unwrap()] {
+        for key in [
+            SigningKey::generate_p256().unwrap(),
+            SigningKey::generate_ed25519().unwrap(),
+        ] {
             let submission = parse(&request(&key)).unwrap();
             assert!(submission.proven_key(CHALLENGE).is_ok());
             let refused = submission.proven_key("repo:o/other").unwrap_err();
@@ -331,15 +363,25 @@ mod tests {
     #[test]
     fn malformed_bodies_are_refused() {
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        let parse_bytes = |bytes: &[u8]| Submission::from_parts(&HeaderMap::new(), bytes).map(|_| ()).unwrap_err();
+        let parse_bytes = |bytes: &[u8]| {
+            Submission::from_parts(&HeaderMap::new(), bytes)
+                .map(|_| ())
+                .unwrap_err()
+        };
         assert_eq!(parse_bytes(deep.as_bytes()).code(), "ca-request-json");
         assert_eq!(parse_bytes(b"").code(), "ca-request-json");
         assert_eq!(parse_bytes(b"[]").code(), "ca-request-member");
         assert_eq!(parse_bytes(br#"{"credentials":1}"#).code(), "ca-request-member");
-        assert_eq!(parse_bytes(br#"{"certificateSigningRequest":"*"}"#).code(), "ca-request-member");
+        assert_eq!(
+            parse_bytes(br#"{"certificateSigningRequest":"*"}"#).code(),
+            "ca-request-member"
+        );
         assert_eq!(proven(&json!({})).unwrap_err(), SubmissionError::NoKey);
         let empty = json!({"publicKeyRequest": {"publicKey": {}}});
-        assert_eq!(proven(&empty).unwrap_err(), SubmissionError::Key(KeyRefusal::Unparsable));
+        assert_eq!(
+            proven(&empty).unwrap_err(),
+            SubmissionError::Key(KeyRefusal::Unparsable)
+        );
         let request = json!({"certificateSigningRequest": general_purpose::STANDARD.encode("no PEM")});
         assert_eq!(proven(&request).unwrap_err(), SubmissionError::SigningRequest);
     }

@@ -137,7 +137,9 @@ impl IdentityError {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Flag { .. } => "write --issuer URL,type=github-workflow (or gitlab-pipeline, forgejo-actions, buildkite-job, email, uri)",
+            Self::Flag { .. } => {
+                "write --issuer URL,type=github-workflow (or gitlab-pipeline, forgejo-actions, buildkite-job, email, uri)"
+            }
             Self::IssuerUrl { .. } => "use https; http is accepted only on loopback, with `allow-loopback-http: true`",
             Self::IssuerType { .. } => "supported types: ci-provider, email, uri",
             Self::TooLarge
@@ -304,7 +306,9 @@ impl IssuerEntry {
             "ci-provider" => {
                 let provider = self.ci_provider.clone().unwrap_or_default();
                 let known = providers.get(&provider).cloned();
-                Ok(IssuerKind::Ci(known.ok_or(IdentityError::Provider { issuer, provider })?))
+                Ok(IssuerKind::Ci(
+                    known.ok_or(IdentityError::Provider { issuer, provider })?,
+                ))
             }
             "email" => Ok(IssuerKind::Email {
                 issuer_claim: match &self.issuer_claim {
@@ -462,9 +466,16 @@ ci-issuer-metadata:
     fn an_honest_configuration_loads() {
         let config = IdentityConfig::from_yaml(HONEST).unwrap();
         assert_eq!(config.find("https://ci.example.com").unwrap().challenge_claim(), "sub");
-        assert_eq!(config.find("https://accounts.example.com").unwrap().challenge_claim(), "email");
+        assert_eq!(
+            config.find("https://accounts.example.com").unwrap().challenge_claim(),
+            "email"
+        );
         assert!(config.find("https://ci.example.com/").is_none());
-        let listed: Vec<_> = config.issuers().iter().map(|(i, wild)| (i.url.clone(), *wild)).collect();
+        let listed: Vec<_> = config
+            .issuers()
+            .iter()
+            .map(|(i, wild)| (i.url.clone(), *wild))
+            .collect();
         assert_eq!(listed[2], ("https://ci.example.com/org/*".to_owned(), true));
     }
 
@@ -476,7 +487,8 @@ ci-issuer-metadata:
 
     #[test]
     fn anchors_and_aliases_are_followed() {
-        let text = "define:\n  - &kind email\noidc-issuers:\n  https://a.example:\n    client-id: sigstore\n    type: *kind\n";
+        let text =
+            "define:\n  - &kind email\noidc-issuers:\n  https://a.example:\n    client-id: sigstore\n    type: *kind\n";
         IdentityConfig::from_yaml(text).unwrap();
     }
 
@@ -498,24 +510,63 @@ ci-issuer-metadata:
 
     #[test]
     fn each_mistake_has_its_code() {
-        assert_eq!(refusal("type: email", "type: kubernetes"), "identity-config-issuer-type");
+        assert_eq!(
+            refusal("type: email", "type: kubernetes"),
+            "identity-config-issuer-type"
+        );
         assert_eq!(refusal("type: email", "type: username"), "identity-config-issuer-type");
-        assert_eq!(refusal("ci-provider: mine", "ci-provider: other"), "identity-config-provider");
-        assert_eq!(refusal("  https://accounts.example.com:", "  http://accounts.example.com:"), "identity-config-issuer-url");
-        assert_eq!(refusal("issuer-url: https://ci.example.com", "issuer-url: https://x.example"), "identity-config-issuer-mismatch");
-        assert_eq!(refusal("source-repository-digest:", "source-repository-colour:"), "identity-config-extension");
-        assert_eq!(refusal("source-repository-digest:", "issuer:"), "identity-config-extension");
-        assert_eq!(refusal("{{ .workflow }}", "{{ .workflow | html }}"), "identity-config-template");
-        assert_eq!(refusal("$.federated_claims.connector_id", "$..x"), "identity-config-issuer-claim");
-        assert_eq!(refusal("challenge-claim: email", "challenge-claim: sub"), "identity-config-challenge-claim");
-        assert_eq!(refusal("    client-id: sigstore\n    type: email", "    type: email"), "identity-config-audience");
+        assert_eq!(
+            refusal("ci-provider: mine", "ci-provider: other"),
+            "identity-config-provider"
+        );
+        assert_eq!(
+            refusal("  https://accounts.example.com:", "  http://accounts.example.com:"),
+            "identity-config-issuer-url"
+        );
+        assert_eq!(
+            refusal("issuer-url: https://ci.example.com", "issuer-url: https://x.example"),
+            "identity-config-issuer-mismatch"
+        );
+        assert_eq!(
+            refusal("source-repository-digest:", "source-repository-colour:"),
+            "identity-config-extension"
+        );
+        assert_eq!(
+            refusal("source-repository-digest:", "issuer:"),
+            "identity-config-extension"
+        );
+        assert_eq!(
+            refusal("{{ .workflow }}", "{{ .workflow | html }}"),
+            "identity-config-template"
+        );
+        assert_eq!(
+            refusal("$.federated_claims.connector_id", "$..x"),
+            "identity-config-issuer-claim"
+        );
+        assert_eq!(
+            refusal("challenge-claim: email", "challenge-claim: sub"),
+            "identity-config-challenge-claim"
+        );
+        assert_eq!(
+            refusal("    client-id: sigstore\n    type: email", "    type: email"),
+            "identity-config-audience"
+        );
         assert_eq!(refusal("contact:", "kontakt:"), "identity-config-yaml");
-        assert_eq!(refusal("type: email\n    issuer-claim: $.federated_claims.connector_id\n    challenge-claim: email", "type: uri"), "identity-config-subject-domain");
+        assert_eq!(
+            refusal(
+                "type: email\n    issuer-claim: $.federated_claims.connector_id\n    challenge-claim: email",
+                "type: uri"
+            ),
+            "identity-config-subject-domain"
+        );
     }
 
     #[test]
     fn no_issuer_and_too_much_text_are_refused() {
-        assert_eq!(IdentityConfig::from_yaml("oidc-issuers: {}").unwrap_err(), IdentityError::Empty);
+        assert_eq!(
+            IdentityConfig::from_yaml("oidc-issuers: {}").unwrap_err(),
+            IdentityError::Empty
+        );
         let long = format!("{HONEST}#{}", "x".repeat(MAX_BYTES));
         assert_eq!(IdentityConfig::from_yaml(&long).unwrap_err(), IdentityError::TooLarge);
     }

@@ -24,7 +24,13 @@ pub(crate) fn identity_yaml(named: &[IssuerSpec]) -> String {
             metadata.push_str(&provider(&provider_name, spec.kind, &base));
         }
         let domain = spec.subject_domain.as_deref();
-        issuers.push_str(&entry(&spec.url, spec.kind, &provider_name, domain, spec.is_loopback_http()));
+        issuers.push_str(&entry(
+            &spec.url,
+            spec.kind,
+            &provider_name,
+            domain,
+            spec.is_loopback_http(),
+        ));
     }
     metadata.push_str(&codeberg());
     format!("{HEADER}oidc-issuers:\n{issuers}{META_ISSUERS}ci-issuer-metadata:\n{metadata}")
@@ -49,7 +55,11 @@ fn own_base(spec: &IssuerSpec) -> Option<String> {
 
 fn entry(url: &str, kind: IssuerType, provider: &str, subject_domain: Option<&str>, loopback: bool) -> String {
     use std::fmt::Write as _;
-    let mut text = format!("  {}:\n    issuer-url: {}\n    client-id: sigstore\n", quoted(url), quoted(url));
+    let mut text = format!(
+        "  {}:\n    issuer-url: {}\n    client-id: sigstore\n",
+        quoted(url),
+        quoted(url)
+    );
     let kind = match kind {
         IssuerType::Email => "    type: email\n".to_owned(),
         IssuerType::Uri => "    type: uri\n".to_owned(),
@@ -84,7 +94,11 @@ fn provider(name: &str, kind: IssuerType, base: &str) -> String {
 }
 
 fn codeberg() -> String {
-    provider("forgejo-actions at codeberg.org", IssuerType::ForgejoActions, "https://codeberg.org")
+    provider(
+        "forgejo-actions at codeberg.org",
+        IssuerType::ForgejoActions,
+        "https://codeberg.org",
+    )
 }
 
 /// A YAML double-quoted scalar; JSON strings are such scalars.
@@ -224,6 +238,10 @@ mod tests {
         for (url, ..) in PUBLIC_ISSUERS {
             assert!(config.find(url).is_some(), "{url}");
         }
-        assert!(config.find("https://token.actions.githubusercontent.com/acme").is_some());
+        assert!(
+            config
+                .find("https://token.actions.githubusercontent.com/acme")
+                .is_some()
+        );
     }
 }

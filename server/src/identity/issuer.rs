@@ -168,7 +168,9 @@ impl FromStr for IssuerSpec {
         let parsed = issuer_url(&url, true)?;
         let (mut kind, mut base_url, mut subject_domain) = (None, None, None);
         for field in fields {
-            let (key, value) = field.split_once('=').ok_or(malformed("expected `key=value` after a comma"))?;
+            let (key, value) = field
+                .split_once('=')
+                .ok_or(malformed("expected `key=value` after a comma"))?;
             match key.trim() {
                 "type" => kind = Some(IssuerType::from_name(value).ok_or(malformed("unknown `type`"))?),
                 "url" => base_url = Some(value.trim_end_matches('/').to_owned()),
@@ -197,7 +199,8 @@ pub(crate) fn issuer_url(text: &str, allow_loopback_http: bool) -> Result<Url, I
         found: text.chars().take(200).collect(),
     };
     let url = Url::parse(text).map_err(|_| refused())?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     let transport = url.scheme() == "https" || (allow_loopback_http && url.scheme() == "http" && is_loopback(&url));
     if plain && transport && url.host().is_some() {
         Ok(url)
@@ -248,7 +251,13 @@ mod tests {
     #[test]
     fn plain_http_beyond_loopback_is_refused() {
         assert!("http://localhost:1,type=email".parse::<IssuerSpec>().is_ok());
-        for url in ["http://example.com", "ftp://127.0.0.1", "https://u:p@h", "https://h?q", "nonsense"] {
+        for url in [
+            "http://example.com",
+            "ftp://127.0.0.1",
+            "https://u:p@h",
+            "https://h?q",
+            "nonsense",
+        ] {
             let refused = format!("{url},type=email").parse::<IssuerSpec>();
             assert!(matches!(refused, Err(IdentityError::IssuerUrl { .. })), "{url}");
         }

@@ -68,7 +68,12 @@ impl Principal {
                     Some(path) => nested_text(claims, path)?,
                     None => token_issuer,
                 };
-                (SubjectAlternativeName::Email(email.clone()), stated, BTreeMap::new(), email)
+                (
+                    SubjectAlternativeName::Email(email.clone()),
+                    stated,
+                    BTreeMap::new(),
+                    email,
+                )
             }
             IssuerKind::Uri { subject_domain } => {
                 let san = uri(&subject, subject_domain)?;
@@ -96,8 +101,15 @@ fn ci(
     allow_loopback_http: bool,
 ) -> Result<(SubjectAlternativeName, Extensions), PrincipalError> {
     let values = template_values(provider, claims)?;
-    let mentions_ref_type = provider.extensions.iter().any(|(_, template)| template.mentions(REF_TYPE));
-    if mentions_ref_type && values.get(REF_TYPE).is_some_and(|kind| !KNOWN_REF_TYPES.contains(&kind.as_str())) {
+    let mentions_ref_type = provider
+        .extensions
+        .iter()
+        .any(|(_, template)| template.mentions(REF_TYPE));
+    if mentions_ref_type
+        && values
+            .get(REF_TYPE)
+            .is_some_and(|kind| !KNOWN_REF_TYPES.contains(&kind.as_str()))
+    {
         return Err(malformed(REF_TYPE));
     }
     let missing = |MissingClaim(name)| PrincipalError::ClaimMissing { name };
@@ -119,7 +131,10 @@ fn ci(
 fn template_values(provider: &Provider, claims: &Map<String, Value>) -> Result<Values, PrincipalError> {
     let mut values = provider.defaults.clone();
     for (name, value) in claims {
-        let fixed = provider.defaults.get(name).is_some_and(|default| default.contains("://"));
+        let fixed = provider
+            .defaults
+            .get(name)
+            .is_some_and(|default| default.contains("://"));
         if fixed && !is_overridable(&provider.name, name) {
             continue;
         }
@@ -177,7 +192,9 @@ fn is_email(text: &str) -> bool {
         && !local.contains('@')
         && !domain.is_empty()
         && text.len() <= MAX_EMAIL_BYTES
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b','))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b','))
 }
 
 fn uri(subject: &str, domain: &Url) -> Result<SubjectAlternativeName, PrincipalError> {
@@ -273,7 +290,10 @@ mod tests {
     fn github_gives_every_extension() {
         let principal = principal(&github()).unwrap();
         let identity = &principal.identity;
-        assert_eq!(identity.san.as_str(), "https://github.com/o/w/.github/workflows/r.yml@refs/tags/v1");
+        assert_eq!(
+            identity.san.as_str(),
+            "https://github.com/o/w/.github/workflows/r.yml@refs/tags/v1"
+        );
         assert_eq!(identity.issuer(), "https://token.actions.githubusercontent.com");
         assert_eq!(identity.claim(Claim::GithubWorkflowName), Some("release"));
         assert_eq!(identity.claim(Claim::SourceRepositoryOwnerIdentifier), Some("2"));
@@ -282,7 +302,10 @@ mod tests {
             Some("https://github.com/o/r/actions/runs/7/attempts/1")
         );
         assert_eq!(identity.claim(Claim::DeploymentEnvironment), None);
-        assert_eq!(identity.claim(Claim::TokenSubject), Some("repo:o/r:ref:refs/heads/main"));
+        assert_eq!(
+            identity.claim(Claim::TokenSubject),
+            Some("repo:o/r:ref:refs/heads/main")
+        );
         assert_eq!(identity.claims.len(), Claim::ALL.len() - 1);
         assert_eq!(principal.challenge, "repo:o/r:ref:refs/heads/main");
     }
@@ -301,7 +324,12 @@ mod tests {
             let mut claims = github();
             claims["workflow_sha"] = value;
             let refused = principal(&claims).unwrap_err();
-            assert_eq!(refused, PrincipalError::ClaimMissing { name: "workflow_sha".into() });
+            assert_eq!(
+                refused,
+                PrincipalError::ClaimMissing {
+                    name: "workflow_sha".into()
+                }
+            );
         }
     }
 
@@ -337,7 +365,10 @@ mod tests {
             "repository_owner_id": 6, "event_name": "push", "run_id": 8,
         });
         let identity = principal(&claims).unwrap().identity;
-        assert_eq!(identity.claim(Claim::RunInvocationUri), Some("https://forge.example.com/o/r/actions/runs/8"));
+        assert_eq!(
+            identity.claim(Claim::RunInvocationUri),
+            Some("https://forge.example.com/o/r/actions/runs/8")
+        );
         assert_eq!(identity.claim(Claim::BuildSignerUri), Some(identity.san.as_str()));
         assert_eq!(identity.claim(Claim::RunnerEnvironment), None);
     }
@@ -348,7 +379,10 @@ mod tests {
         for verified in [json!(true), json!("true"), json!("True")] {
             let principal = principal(&claims("a@example.com", verified)).unwrap();
             assert_eq!(principal.challenge, "a@example.com");
-            assert_eq!(principal.identity.san, SubjectAlternativeName::Email("a@example.com".into()));
+            assert_eq!(
+                principal.identity.san,
+                SubjectAlternativeName::Email("a@example.com".into())
+            );
         }
         for verified in [json!(false), json!("TRUE"), Value::Null, json!(1)] {
             let refused = principal(&claims("a@example.com", verified)).unwrap_err();
@@ -365,9 +399,20 @@ mod tests {
         let claims = |sub: &str| json!({"iss": "https://id.example.com", "sub": sub});
         let honest = principal(&claims("https://svc.example.com/builder")).unwrap();
         assert_eq!(honest.identity.san.as_str(), "https://svc.example.com/builder");
-        for sub in ["https://svc.example.com.evil.example/x", "http://svc.example.com/x", "https://svc.example.com:8443/x"] {
-            assert_eq!(principal(&claims(sub)).unwrap_err(), PrincipalError::SubjectDomain, "{sub}");
+        for sub in [
+            "https://svc.example.com.evil.example/x",
+            "http://svc.example.com/x",
+            "https://svc.example.com:8443/x",
+        ] {
+            assert_eq!(
+                principal(&claims(sub)).unwrap_err(),
+                PrincipalError::SubjectDomain,
+                "{sub}"
+            );
         }
-        assert_eq!(principal(&claims("a@svc.example.com")).unwrap_err(), PrincipalError::SubjectAlternativeName);
+        assert_eq!(
+            principal(&claims("a@svc.example.com")).unwrap_err(),
+            PrincipalError::SubjectAlternativeName
+        );
     }
 }

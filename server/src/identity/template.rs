@@ -104,10 +104,7 @@ fn render(parts: &[Part], values: &Values, alone: bool, text: &mut String) -> Re
     Ok(())
 }
 
-fn parse(
-    tokens: &mut impl Iterator<Item = Token>,
-    depth: usize,
-) -> Result<(Vec<Part>, BlockEnd), TemplateError> {
+fn parse(tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Result<(Vec<Part>, BlockEnd), TemplateError> {
     if depth > MAX_DEPTH {
         return Err(TemplateError::TooLarge);
     }
@@ -123,11 +120,7 @@ fn parse(
     Ok((parts, BlockEnd::Text))
 }
 
-fn parse_action(
-    action: &str,
-    tokens: &mut impl Iterator<Item = Token>,
-    depth: usize,
-) -> Result<Part, TemplateError> {
+fn parse_action(action: &str, tokens: &mut impl Iterator<Item = Token>, depth: usize) -> Result<Part, TemplateError> {
     let unsupported = || TemplateError::Unsupported(action.chars().take(100).collect());
     let Some(condition) = action.strip_prefix("if ") else {
         return Reference::parse(action).map(Part::Value).ok_or_else(unsupported);
@@ -320,7 +313,10 @@ mod tests {
             "{{/* comment */}}",
         ] {
             let refused = Template::compile(template);
-            assert!(matches!(refused, Err(TemplateError::Unsupported(_))), "{template}: {refused:?}");
+            assert!(
+                matches!(refused, Err(TemplateError::Unsupported(_))),
+                "{template}: {refused:?}"
+            );
         }
     }
 
@@ -333,7 +329,11 @@ mod tests {
             r#"{{ if eq .a "b" }}x"#,
             r#"{{ if eq .a "b" }}x{{ else }}y{{ else }}z{{ end }}"#,
         ] {
-            assert_eq!(Template::compile(template), Err(TemplateError::Unbalanced), "{template}");
+            assert_eq!(
+                Template::compile(template),
+                Err(TemplateError::Unbalanced),
+                "{template}"
+            );
         }
     }
 

@@ -112,7 +112,11 @@ impl StampRequest {
         if request.extensions.is_some_and(|extensions| !extensions.is_empty()) {
             return Err(RequestError::Extensions);
         }
-        if request.nonce.as_ref().is_some_and(|nonce| nonce.as_bytes().len() > MAX_NONCE_BYTES) {
+        if request
+            .nonce
+            .as_ref()
+            .is_some_and(|nonce| nonce.as_bytes().len() > MAX_NONCE_BYTES)
+        {
             return Err(RequestError::Nonce);
         }
         let algorithm = &request.message_imprint.hash_algorithm;
@@ -171,7 +175,8 @@ struct Wire {
 /// A minimal big-endian two's complement INTEGER.
 fn nonce(value: i64) -> Result<Int, RequestError> {
     let bytes = value.to_be_bytes();
-    let redundant = |pair: &[u8]| matches!(pair, [0, next] if *next < 0x80) || matches!(pair, [0xff, next] if *next >= 0x80);
+    let redundant =
+        |pair: &[u8]| matches!(pair, [0, next] if *next < 0x80) || matches!(pair, [0xff, next] if *next >= 0x80);
     let skip = bytes.windows(2).take_while(|pair| redundant(pair)).count();
     Int::new(bytes.get(skip..).unwrap_or(&bytes)).map_err(|_| RequestError::Member("nonce"))
 }
@@ -258,17 +263,35 @@ mod tests {
     fn each_fault_is_told_apart() {
         assert_eq!(refusal(|r| r.version = 2), RequestError::Der);
         assert_eq!(refusal(|r| r.req_policy = Some(SHA1)), RequestError::Policy);
-        assert_eq!(refusal(|r| r.message_imprint.hash_algorithm.oid = SHA1), RequestError::WeakHash);
-        assert_eq!(refusal(|r| r.message_imprint.hash_algorithm.oid = POLICY), RequestError::UnknownHash);
-        let short = RequestError::DigestLength { expected: 32, found: 20 };
-        assert_eq!(refusal(|r| r.message_imprint.hashed_message = OctetString::new([1; 20]).unwrap()), short);
-        assert_eq!(refusal(|r| r.nonce = Some(Int::new(&[1; 65]).unwrap())), RequestError::Nonce);
+        assert_eq!(
+            refusal(|r| r.message_imprint.hash_algorithm.oid = SHA1),
+            RequestError::WeakHash
+        );
+        assert_eq!(
+            refusal(|r| r.message_imprint.hash_algorithm.oid = POLICY),
+            RequestError::UnknownHash
+        );
+        let short = RequestError::DigestLength {
+            expected: 32,
+            found: 20,
+        };
+        assert_eq!(
+            refusal(|r| r.message_imprint.hashed_message = OctetString::new([1; 20]).unwrap()),
+            short
+        );
+        assert_eq!(
+            refusal(|r| r.nonce = Some(Int::new(&[1; 65]).unwrap())),
+            RequestError::Nonce
+        );
         let extension = Extension {
             extn_id: POLICY,
             critical: false,
             extn_value: OctetString::new([0]).unwrap(),
         };
-        assert_eq!(refusal(|r| r.extensions = Some(vec![extension])), RequestError::Extensions);
+        assert_eq!(
+            refusal(|r| r.extensions = Some(vec![extension])),
+            RequestError::Extensions
+        );
         let mut trailing = request().to_der().unwrap();
         trailing.push(0);
         assert_eq!(StampRequest::from_der(&trailing).unwrap_err(), RequestError::Der);
@@ -284,7 +307,10 @@ mod tests {
         assert_eq!(refusal("sha256", "sha1"), RequestError::WeakHash);
         assert_eq!(refusal("sha256", "sha3"), RequestError::UnknownHash);
         assert_eq!(refusal("BwcH", "*"), RequestError::Member("artifactHash"));
-        assert_eq!(refusal("BwcH", ""), RequestError::DigestLength { expected: 32, found: 2 });
+        assert_eq!(
+            refusal("BwcH", ""),
+            RequestError::DigestLength { expected: 32, found: 2 }
+        );
         let policy = r#""sha256","tsaPolicyOID":"1.2.3""#;
         assert_eq!(refusal(r#""sha256""#, policy), RequestError::Policy);
         assert!(matches!(refusal("}", ",\"nonce\":1e30}"), RequestError::Json(_)));
@@ -292,7 +318,12 @@ mod tests {
 
     #[test]
     fn nonces_are_minimal_integers() {
-        for (value, bytes) in [(1, vec![1]), (128, vec![0, 128]), (-1, vec![0xff]), (-129, vec![0xff, 0x7f])] {
+        for (value, bytes) in [
+            (1, vec![1]),
+            (128, vec![0, 128]),
+            (-1, vec![0xff]),
+            (-129, vec![0xff, 0x7f]),
+        ] {
             assert_eq!(nonce(value).unwrap(), Int::new(&bytes).unwrap());
         }
     }

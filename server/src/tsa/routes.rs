@@ -61,9 +61,10 @@ async fn certificate_chain(State(authority): State<TimestampAuthority>) -> impl 
 
 fn refuse(error: &RequestError) -> Refusal {
     let refusal = Refusal::bad_request(error.message(), error.code(), error.to_string());
-    match error {
-        RequestError::ContentType => refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        _ => refusal,
+    if *error == RequestError::ContentType {
+        refusal.status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    } else {
+        refusal
     }
 }
 

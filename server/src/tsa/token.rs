@@ -6,7 +6,8 @@ use cms::{
     cert::{CertificateChoices, IssuerAndSerialNumber},
     content_info::{CmsVersion, ContentInfo},
     signed_data::{
-        CertificateSet, EncapsulatedContentInfo, SignedAttributes, SignedData, SignerIdentifier, SignerInfo, SignerInfos,
+        CertificateSet, EncapsulatedContentInfo, SignedAttributes, SignedData, SignerIdentifier, SignerInfo,
+        SignerInfos,
     },
 };
 use der::{
@@ -144,7 +145,10 @@ impl TimestampAuthority {
             attribute(ID_CONTENT_TYPE, Any::encode_from(&ID_CT_TST_INFO)?)?,
             attribute(ID_SIGNING_TIME, Any::encode_from(&time)?)?,
             attribute(ID_MESSAGE_DIGEST, Any::encode_from(&digest)?)?,
-            attribute(ID_SIGNING_CERTIFICATE_V2, Any::encode_from(&self.signing_certificate()?)?)?,
+            attribute(
+                ID_SIGNING_CERTIFICATE_V2,
+                Any::encode_from(&self.signing_certificate()?)?,
+            )?,
         ];
         Ok(SetOfVec::try_from(attributes.to_vec())?)
     }
