@@ -6,6 +6,7 @@ pub mod authority;
 pub mod ci;
 pub mod clients;
 pub mod error;
+pub mod gate;
 pub mod http;
 pub mod instance;
 pub mod issuer;
@@ -19,6 +20,7 @@ pub mod stage;
 pub mod tools;
 
 pub use error::{Doing, Error};
+pub use gate::Gate;
 pub use instance::Instance;
 pub use issuer::Issuer;
 pub use registry::Registry;

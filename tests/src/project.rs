@@ -66,7 +66,12 @@ impl Workshop {
 
     /// Makes `registry` known to cargo as `name`, without a token.
     pub fn know(&mut self, name: &str, registry: &Registry) {
-        self.registries.push((name.to_uppercase(), registry.index_url()));
+        self.know_index(name, &registry.index_url());
+    }
+
+    /// Makes the registry with this index (`sparse+http://…`) known to cargo as `name`, without a token.
+    pub fn know_index(&mut self, name: &str, index: &str) {
+        self.registries.push((name.to_uppercase(), index.to_owned()));
     }
 
     /// The folder.

@@ -19,7 +19,7 @@ pub struct Tools {
 }
 
 /// What one binary can be.
-const NAMES: [&str; 3] = ["cargo-sigstore", "sigstore-server", "tuf-root"];
+const NAMES: [&str; 4] = ["cargo-sigstore", "sigstore-server", "tuf-root", "crates-plugin"];
 
 impl Tools {
     /// Links `binary` (a `sandbox` binary) under every name.
@@ -69,6 +69,12 @@ impl Tools {
         self.folder().join("tuf-root")
     }
 
+    /// `crates-plugin`.
+    #[must_use]
+    pub fn gate(&self) -> PathBuf {
+        self.folder().join("crates-plugin")
+    }
+
     /// A command `cargo …` that finds `cargo sigstore` first on its `PATH`.
     #[must_use]
     pub fn cargo(&self) -> Command {
@@ -94,6 +100,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match Path::new(&called).file_stem()?.to_str()? {
         "cargo-sigstore" => Some(cargo_sigstore::main(arguments)),
         "sigstore-server" => Some(server::main(arguments)),
+        "crates-plugin" => Some(crates_plugin::main(arguments)),
         "tuf-root" => Some(tuf_root::cli::main(arguments)),
         _ => None,
     }

@@ -152,6 +152,18 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// Changes the index line of a version, as a dishonest registry or mirror would.
+    pub fn edit_line(&self, name: &str, version: &str, edit: impl Fn(&mut Value)) {
+        let mut inner = self.state.lock();
+        for published in inner.crates.get_mut(name).into_iter().flatten() {
+            if published.line.get("vers").and_then(Value::as_str) == Some(version) {
+                edit(&mut published.line);
+            }
+        }
+    }
+}
+
 impl State {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

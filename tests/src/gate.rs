@@ -1,0 +1,133 @@
+//! The registry-side gate as its operator runs it, as a child process before the fixture registry.
+
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{Doing as _, Error, Instance, Registry, Tools, http, instance::free_port};
+
+/// A gate that serves; it dies with the value.
+#[derive(Debug)]
+pub struct Gate {
+    tools: Tools,
+    folder: TempDir,
+    url: String,
+    serving: Option<Child>,
+}
+
+/// How long the gate may take until it serves.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+impl Gate {
+    /// Writes configuration and policy and serves.
+    ///
+    /// # Errors
+    /// The gate ended or was not ready in twenty seconds; its own words are in the error.
+    pub fn start(tools: &Tools, instance: &Instance, registry: &Registry, policy: &str) -> Result<Self, Error> {
+        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let folder = tempfile::Builder::new()
+            .prefix("gate-")
+            .tempdir()
+            .doing("make a folder for the gate")?;
+        let address = url.trim_start_matches("http://");
+        let trust = instance.trust("trust_config.json");
+        let configuration = format!(
+            "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = {trust:?}\npolicy = \"policy.toml\"\ndata = \"data\"\n\
+             [upstream]\nindex = \"{}/index/\"\n[evidence]\nattestations = \"{}\"\n",
+            registry.url(),
+            instance.url(),
+        );
+        std::fs::write(folder.path().join("gate.toml"), configuration).doing("write the gate's configuration")?;
+        let mut gate = Self {
+            tools: tools.clone(),
+            folder,
+            url,
+            serving: None,
+        };
+        gate.set_policy(policy)?;
+        gate.serve()?;
+        Ok(gate)
+    }
+
+    /// Replaces the policy file; the gate reads it at the next start, or at a SIGHUP.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_policy(&self, policy: &str) -> Result<(), Error> {
+        std::fs::write(self.folder.path().join("policy.toml"), policy).doing("write the policy")
+    }
+
+    /// Serves again, after [`Self::kill`].
+    ///
+    /// # Errors
+    /// The gate ended or was not ready in twenty seconds.
+    pub fn serve(&mut self) -> Result<(), Error> {
+        let log = std::fs::File::create(self.log_file()).doing("make the gate's log")?;
+        let mut command = Command::new(self.tools.gate());
+        command
+            .arg("serve")
+            .arg(self.folder.path().join("gate.toml"))
+            .stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(log);
+        self.serving = Some(command.spawn().doing("start the gate")?);
+        let deadline = Instant::now() + READY_WITHIN;
+        while !http::get(&format!("{}/healthz", self.url)).is_ok_and(|answer| answer.status == 200) {
+            let ended = self.serving.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() || Instant::now() > deadline {
+                self.kill();
+                return Err(Error::new(
+                    "start the gate",
+                    format!("not ready ({ended:?})\n{}", self.log()),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, no warning.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.serving.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The index that cargo is pointed at.
+    #[must_use]
+    pub fn index_url(&self) -> String {
+        format!("sparse+{}/index/", self.url)
+    }
+
+    /// The folder of its verdicts.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What the gate said.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("gate.log")
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
