@@ -1,9 +1,10 @@
 //! The identity token of whoever signs: options shared by every command that signs.
 
-use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io::IsTerminal, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use client::oidc::{IdentityToken, Interactive, Mask, TokenOptions};
 use verify::signing_config::{ClientTrustConfig, SigningConfig};
+use zeroize::Zeroizing;
 
 use crate::{context::Context, failure::Failure, file};
 
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
     identity_token_file: Option<PathBuf>,
     /// The OIDC token itself; other processes can see it, prefer the file or the variable
     #[arg(long, value_name = "TOKEN", hide = true)]
-    identity_token: Option<String>,
+    identity_token: Option<SecretText>,
     /// Ask no CI for a token
     #[arg(long)]
     no_ambient: bool,
@@ -30,7 +31,7 @@ impl Arguments {
     /// Those of the file and of a malformed token.
     pub(crate) fn token_options(&self, context: &Context, trust: &ClientTrustConfig) -> Result<TokenOptions, Failure> {
         let given = match (&self.identity_token, &self.identity_token_file) {
-            (Some(text), _) => Some(text.clone()),
+            (Some(SecretText(text)), _) => Some(text.to_string()),
             (None, Some(path)) => {
                 let bytes = file::read(path, TOKEN_BYTES)?;
                 Some(String::from_utf8_lossy(&bytes).trim().to_owned())
@@ -45,6 +46,24 @@ impl Arguments {
             mask: mask(context),
             ..TokenOptions::default()
         })
+    }
+}
+
+/// A secret of the command line: never shown, wiped when dropped.
+#[derive(Clone)]
+struct SecretText(Zeroizing<String>);
+
+impl FromStr for SecretText {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
     }
 }
 
@@ -74,3 +93,14 @@ fn mask(context: &Context) -> Option<Mask> {
 
 /// Tokens are under 16 KiB.
 const TOKEN_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_the_command_line_never_shows() {
+        let secret: SecretText = "hidden".parse().unwrap();
+        assert!(!format!("{secret:?}").contains("hidden"));
+    }
+}
