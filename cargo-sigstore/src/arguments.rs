@@ -74,6 +74,12 @@ pub(crate) enum Command {
     Publish(Box<command::publish::Arguments>),
     /// Verify who made files, crates, or everything in Cargo.lock
     Verify(Box<command::verify::Arguments>),
+    /// Sign files
+    Sign(command::sign::Arguments),
+    /// Sign a statement about a file
+    Attest(command::attest::Arguments),
+    /// Show as whom one would sign here
+    Identity(command::identity::Arguments),
     /// Print everything in a bundle
     Inspect(command::inspect::Arguments),
     /// Give cargo a registry's token, for what was attested

@@ -16,6 +16,7 @@ mod network;
 mod printer;
 mod registry;
 mod release;
+mod signing;
 mod start;
 mod trust;
 

@@ -1,10 +1,13 @@
 //! One module per command: its arguments and `run(&Arguments, &Context) -> Result<Exit, Failure>`.
 
+pub(crate) mod attest;
 pub(crate) mod completions;
 pub(crate) mod credential_provider;
+pub(crate) mod identity;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod publish;
+pub(crate) mod sign;
 pub(crate) mod trust;
 pub(crate) mod verify;
 
@@ -20,6 +23,9 @@ use crate::{
 /// The command's own.
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
+        Command::Sign(arguments) => sign::run(arguments, context),
+        Command::Attest(arguments) => attest::run(arguments, context),
+        Command::Identity(arguments) => identity::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
         Command::Inspect(arguments) => inspect::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),

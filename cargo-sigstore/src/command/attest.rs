@@ -1,0 +1,125 @@
+//! `attest`: a signed statement about a file.
+
+use std::path::PathBuf;
+
+use verify::{
+    Budget, HashAlgorithm, Sha256Digest, json,
+    statement::{Statement, Subject},
+};
+
+use crate::{
+    context::Context,
+    evidence::store::Store,
+    failure::{Exit, Failure},
+    file, identity_token,
+    release::attest::connect,
+    signing::{self, Receipt},
+};
+
+/// Arguments of `attest`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The file that the statement speaks of
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What the predicate means: a URI
+    #[arg(long = "type", value_name = "URI")]
+    predicate_type: String,
+    /// The predicate: a JSON object in a file
+    #[arg(long, value_name = "FILE")]
+    predicate: PathBuf,
+    /// Name of the subject [default: the file's]
+    #[arg(long, value_name = "NAME")]
+    subject_name: Option<String>,
+    /// Where to write the bundle [default: FILE.sigstore.json]
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Put the bundle into the attestation store too
+    #[arg(long)]
+    store: bool,
+    /// Address of the attestation store [default: the trusted instance's]
+    #[arg(long, value_name = "URL", env = "CARGO_SIGSTORE_ATTESTATIONS", requires = "store")]
+    attestations: Option<String>,
+    #[command(flatten)]
+    identity: identity_token::Arguments,
+}
+
+/// Signs the statement and writes the bundle.
+///
+/// # Errors
+/// Codes of the files, the trust configuration and the services; a bundle is written only after it was verified.
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let (http, trust) = connect(context)?;
+    let digest = file::sha256_of(&file::digests(&arguments.file, &[HashAlgorithm::Sha256])?);
+    let statement = statement(arguments, &digest)?;
+    let store = if arguments.store {
+        let named = arguments.attestations.as_deref();
+        Some(Store::choose(&http, named, Some(&trust), None, context.now())?)
+    } else {
+        None
+    };
+    context.block_on(async {
+        let session = signing::session(context, &http, trust, &arguments.identity).await?;
+        let signed = session.sign_statement(statement.to_json().as_bytes(), digest).await?;
+        let bundle = signing::bundle_path(arguments.bundle.as_deref(), &arguments.file);
+        let receipt = Receipt::write(&arguments.file, digest, bundle, signed)?;
+        context.printer.status("Attested", arguments.file.display());
+        if let Some(store) = &store {
+            store.client.put(&receipt.signed().bundle, &digest).await?;
+            context.printer.status("Stored", &store.url);
+        }
+        signing::tell(context, &[receipt])
+    })?;
+    Ok(Exit::Yes)
+}
+
+fn statement(arguments: &Arguments, digest: &Sha256Digest) -> Result<Statement, Failure> {
+    let budget = Budget::default();
+    let path = &arguments.predicate;
+    if url::Url::parse(&arguments.predicate_type).is_err() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "predicate-type",
+            &Error::Type(arguments.predicate_type.clone()),
+        )
+        .hint("a predicate type is a URI, such as `https://slsa.dev/provenance/v1`"));
+    }
+    let bytes = file::read(path, budget.payload_bytes)?;
+    let malformed = |cause: &dyn std::error::Error| {
+        Failure::new(Exit::Usage, "predicate", cause).while_doing(format_args!("`{}` is no predicate", path.display()))
+    };
+    let predicate = json::parse(&bytes, "predicate", budget.payload_bytes, budget.json_depth);
+    let predicate = predicate.map_err(|error| malformed(&error))?;
+    if !predicate.is_object() {
+        return Err(malformed(&Error::Object));
+    }
+    let own_name = || {
+        arguments
+            .file
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let name = arguments.subject_name.clone().or_else(own_name).unwrap_or_default();
+    Ok(Statement {
+        subjects: vec![Subject::sha256(&name, "", digest)],
+        predicate_type: arguments.predicate_type.clone(),
+        predicate,
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("`{0}` is no URI")]
+    Type(String),
+    #[error("a predicate is a JSON object")]
+    Object,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A test result, into a bundle beside the file and into the instance's attestation store:
+    cargo sigstore attest target/package/mine-1.0.0.crate --trust acme --store \\
+      --type https://in-toto.io/attestation/test-result/v0.1 --predicate result.json
+
+Provenance and SBOM of a crate are made by `cargo sigstore publish`.";

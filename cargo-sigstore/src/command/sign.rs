@@ -1,0 +1,69 @@
+//! `sign`: a signature over files.
+
+use std::path::PathBuf;
+
+use verify::HashAlgorithm;
+
+use crate::{
+    context::Context,
+    failure::{Exit, Failure},
+    file, identity_token,
+    release::attest::connect,
+    signing::{self, Receipt},
+};
+
+/// Arguments of `sign`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Files to sign; all with one certificate
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Where to write the bundle [default: FILE.sigstore.json]
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    identity: identity_token::Arguments,
+}
+
+/// Signs every file and writes the bundles.
+///
+/// # Errors
+/// Codes of the files, the trust configuration and the services; a bundle is written only after it was verified.
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    if arguments.bundle.is_some() && arguments.files.len() > 1 {
+        return Err(Failure::new(Exit::Usage, "bundle-several", &Error::OneBundle).hint("leave out `--bundle`"));
+    }
+    let (http, trust) = connect(context)?;
+    let mut files = Vec::new();
+    for path in &arguments.files {
+        files.push((path, file::sha256_of(&file::digests(path, &[HashAlgorithm::Sha256])?)));
+    }
+    context.block_on(async {
+        let session = signing::session(context, &http, trust, &arguments.identity).await?;
+        let mut receipts = Vec::new();
+        for (path, digest) in files {
+            let signed = session.sign_artifact(digest).await?;
+            let bundle = signing::bundle_path(arguments.bundle.as_deref(), path);
+            receipts.push(Receipt::write(path, digest, bundle, signed)?);
+            context.printer.status("Signed", path.display());
+        }
+        signing::tell(context, &receipts)
+    })?;
+    Ok(Exit::Yes)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("`--bundle` names one file, but several are to be signed")]
+    OneBundle,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  In a CI job that may ask for identity tokens:
+    cargo sigstore sign dist/tool.tar.gz --trust acme
+  With a token from elsewhere:
+    cargo sigstore sign a.txt b.txt --trust ./trust_config.json --identity-token-file token.jwt
+
+A signature says who signed and when. To say how a file was made, use `cargo sigstore attest`.";
