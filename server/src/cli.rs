@@ -1,16 +1,19 @@
 //! The command line of `sigstore-server`.
 
+mod logs;
+
 use std::{
     ffi::OsString,
     io::{IsTerminal as _, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::{Error, InitOptions, identity::IssuerSpec, init, start};
+use crate::{Error, InitOptions, identity::IssuerSpec, init, log::HammerOptions, start};
 
 /// Runs the program with these arguments, the first being its name. Exit codes: 0 yes, 1 looked and refused, 2 usage or
 /// configuration, 3 could not look, 70 our bug.
@@ -66,6 +69,31 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Recompute every tile, root, canonical body and signature of the logs. Exit code 1 when anything contradicts itself.
+    Fsck {
+        /// Folder of the instance; it may be in use.
+        dir: PathBuf,
+        /// Form of the report on stdout.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Load a signature log and measure it; every answer's proof is checked. The entries stay in the log for ever.
+    Hammer {
+        /// URL of the log.
+        url: url::Url,
+        /// Clients at the same time.
+        #[arg(long, default_value_t = 64)]
+        clients: usize,
+        /// Seconds under load.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Entries one after another before the load.
+        #[arg(long, default_value_t = 200)]
+        idle: usize,
+        /// Form of the report on stdout.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Print a completion script.
     Completions {
         /// The shell.
@@ -107,6 +135,23 @@ fn run(command: Command) -> Result<ExitCode, Error> {
             start_logging(format);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.map_err(|_| Error::Runtime)?.block_on(serve(dir, listen))
+        }
+        Command::Fsck { dir, format } => logs::fsck(&dir, format),
+        Command::Hammer {
+            url,
+            clients,
+            seconds,
+            idle,
+            format,
+        } => {
+            let options = HammerOptions {
+                url,
+                clients,
+                duration: Duration::from_secs(seconds),
+                idle,
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            runtime.map_err(|_| Error::Runtime)?.block_on(logs::hammer(options, format))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -24,6 +24,7 @@ mod fields;
 mod files;
 mod fsck;
 mod genesis;
+mod hammer;
 mod http;
 mod leaf;
 mod legacy_log;
@@ -39,7 +40,8 @@ mod tree;
 
 pub use ct_log::{CtLog, PrecertificateSubmission};
 pub use error::LogError;
-pub use fsck::{Finding, FsckReport, LogSummary, Problem, fsck};
+pub use fsck::{Finding, FsckReport, LogSummary, Problem, fsck, fsck_against};
+pub use hammer::{HammerError, HammerOptions, HammerReport, Latencies, hammer};
 pub use legacy_log::LegacyLog;
 pub use request::RequestError;
 pub use signature_log::SignatureLog;

@@ -33,34 +33,61 @@ use super::{
     tree::{self, FullTile, TILE_WIDTH, Tree},
 };
 
-/// Checks the logs in a data folder. A running server may go on: what it adds meanwhile is not looked at.
+/// Checks the logs in a data folder. A running server may go on: what it adds meanwhile is not looked at. The keys are taken
+/// from the database.
 ///
 /// # Errors
 /// [`LogError::ReadOnly`], [`LogError::Database`], [`LogError::File`] and [`LogError::Schema`] when we cannot look; what we find
 /// is in the report.
 pub fn fsck(data: &Path) -> Result<FsckReport, LogError> {
-    let path = data.join(DATABASE);
-    if !path.is_file() {
-        return Err(LogError::file("open", &path)(std::io::ErrorKind::NotFound.into()));
-    }
+    fsck_against(data, &BTreeMap::new())
+}
+
+/// [`fsck`], and the logs must have these keys.
+///
+/// # Errors
+/// As [`fsck`].
+pub fn fsck_against(data: &Path, keys: &BTreeMap<LogKind, PublicKey>) -> Result<FsckReport, LogError> {
+    let mut report = FsckReport::default();
     // Files first: each is older than the rows read afterwards.
     let mut folders = BTreeMap::new();
     for kind in LogKind::ALL {
         let files = Files::new(data, kind, Crash::default());
-        folders.insert(kind, (files.list()?, files.mark()?, files));
+        folders.insert(
+            kind,
+            Folder {
+                list: files.list()?,
+                mark: files.mark()?,
+                files,
+            },
+        );
+    }
+    let path = data.join(DATABASE);
+    if !path.is_file() {
+        for (kind, _) in folders.iter().filter(|(_, folder)| !folder.list.is_empty()) {
+            report.add(*kind, Problem::Head);
+        }
+        return Ok(report);
     }
     let connection = database::open_read_only(&path)?;
     connection
         .execute_batch("BEGIN")
         .map_err(LogError::database("begin reading"))?;
-    let mut report = FsckReport::default();
     check_database(&connection, &mut report);
     let issuers = check_issuers(&connection, &mut report);
     let mut named = BTreeSet::new();
-    for (kind, (list, mark, files)) in folders {
-        let folder = Folder { files, list, mark };
-        if let Err(error) = check_log(&connection, kind, &folder, &issuers, &mut named, &mut report) {
-            report.add(kind, Problem::Unreadable { code: error.code() });
+    for (kind, folder) in &folders {
+        let expected_key = keys.get(kind);
+        if let Err(error) = check_log(
+            &connection,
+            *kind,
+            expected_key,
+            folder,
+            &issuers,
+            &mut named,
+            &mut report,
+        ) {
+            report.add(*kind, Problem::Unreadable { code: error.code() });
         }
     }
     for fingerprint in issuers.difference(&named) {
@@ -166,6 +193,7 @@ fn check_issuers(connection: &Connection, report: &mut FsckReport) -> BTreeSet<[
 fn check_log(
     connection: &Connection,
     kind: LogKind,
+    expected_key: Option<&PublicKey>,
     folder: &Folder,
     issuers: &BTreeSet<[u8; 32]>,
     named_issuers: &mut BTreeSet<[u8; 32]>,
@@ -181,6 +209,9 @@ fn check_log(
         report.add(kind, Problem::Key);
         return Ok(());
     };
+    if expected_key.is_some_and(|expected| *expected != key) {
+        report.add(kind, Problem::Key);
+    }
     let reader = LogReader {
         kind,
         origin: head.origin.clone(),

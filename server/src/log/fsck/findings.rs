@@ -62,8 +62,8 @@ pub enum Problem {
     /// The head is missing, or says more is archived than can be.
     #[error("the head is missing or contradicts itself")]
     Head,
-    /// The recorded key is no key.
-    #[error("the recorded key is malformed")]
+    /// The recorded key is no key, or not the log's.
+    #[error("the recorded key is malformed or not the log's")]
     Key,
     /// The checkpoint is not the log's signature over the tree that its entries give.
     #[error("the checkpoint does not fit the tree, its key or its origin")]

@@ -284,3 +284,37 @@ fn a_folder_of_another_version_is_refused() {
     assert_eq!(bench.try_open(Crash::default()).err().unwrap().code(), "log-schema");
     assert_eq!(fsck(&bench.data()).unwrap_err().code(), "log-schema");
 }
+
+#[tokio::test]
+async fn a_log_under_another_key_than_expected_is_found() {
+    let bench = Bench::new();
+    drop(bench.open());
+    let keys = |key: &SigningKey| std::collections::BTreeMap::from([(LogKind::Signature, key.public_key().clone())]);
+    assert!(
+        crate::log::fsck_against(&bench.data(), &keys(&bench.ed25519))
+            .unwrap()
+            .is_clean()
+    );
+    let other = SigningKey::generate_ed25519().unwrap();
+    let report = crate::log::fsck_against(&bench.data(), &keys(&other)).unwrap();
+    assert_eq!(
+        report
+            .findings
+            .iter()
+            .map(|finding| finding.problem.code())
+            .collect::<Vec<_>>(),
+        ["fsck-key"]
+    );
+}
+
+#[tokio::test]
+async fn a_folder_without_logs_is_clean_and_one_without_its_database_is_not() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.data()).unwrap();
+    assert_eq!(fsck(&bench.data()).unwrap(), crate::log::FsckReport::default());
+    drop(bench.open());
+    for file in ["logs.sqlite", "logs.sqlite-wal", "logs.sqlite-shm"] {
+        let _ = std::fs::remove_file(bench.data().join(file));
+    }
+    assert_eq!(fsck(&bench.data()).unwrap().findings.len(), 3);
+}

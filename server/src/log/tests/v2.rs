@@ -479,3 +479,27 @@ async fn the_ct_log_is_read_as_static_ct() {
         json!({"certificates": [base64(b"root")]})
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hammer_measures_answers_that_hold() {
+    let server = Server::start().await;
+    let options = crate::log::HammerOptions {
+        url: server.url.parse().unwrap(),
+        clients: 8,
+        duration: std::time::Duration::from_millis(500),
+        idle: 20,
+    };
+    let report = crate::log::hammer(&options).await.unwrap();
+    let size = server.logs.raw.published().tree.size();
+    assert_eq!(report.entries as u64 + 20 + 1, size);
+    assert!(report.entries >= 8 && report.idle.p50 <= report.idle.p99 && report.loaded.p99 <= report.loaded.most);
+    eprintln!("{report:?}");
+    let elsewhere = crate::log::HammerOptions {
+        url: format!("{}/nowhere", server.url).parse().unwrap(),
+        ..options
+    };
+    assert_eq!(
+        crate::log::hammer(&elsewhere).await.unwrap_err().code(),
+        "hammer-status"
+    );
+}
