@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use verify::{
@@ -58,6 +58,9 @@ pub(crate) enum TokenError {
     /// Too many single-use tokens are alive to remember one more.
     #[error("too many single-use tokens are alive")]
     ReplayCacheFull,
+    /// The issuer's certificates of this minute are used up.
+    #[error("the issuer's certificates of this minute are used up")]
+    Rate,
 }
 
 impl TokenError {
@@ -80,6 +83,7 @@ impl TokenError {
             Self::Principal(PrincipalError::SubjectDomain) => "identity-subject-domain",
             Self::Replayed => "identity-token-replayed",
             Self::ReplayCacheFull => "identity-replay-cache-full",
+            Self::Rate => "identity-issuer-rate",
         }
     }
 
@@ -102,6 +106,7 @@ impl TokenError {
             Self::NotYetValid => "not-yet-valid".to_owned(),
             Self::Replayed => "replayed".to_owned(),
             Self::ReplayCacheFull => "replay-cache-full".to_owned(),
+            Self::Rate => "rate".to_owned(),
         }
     }
 
@@ -112,7 +117,7 @@ impl TokenError {
             Self::Missing => "send credentials.oidcIdentityToken or Authorization: Bearer",
             Self::Malformed(_) => "send the compact form: three base64url parts and two dots",
             Self::IssuerUnknown => "GET /api/v2/configuration lists the accepted issuers",
-            Self::IssuerUnavailable(_) | Self::ReplayCacheFull => "try again shortly",
+            Self::IssuerUnavailable(_) | Self::ReplayCacheFull | Self::Rate => "try again shortly",
             Self::Signature(_) => "ask the issuer for a fresh token; its keys may have been rotated",
             Self::Audience => "ask the issuer for a token with the audience that /api/v2/configuration states",
             Self::Expired => "ask for the token right before signing",
@@ -133,6 +138,8 @@ pub(crate) struct Authenticator {
     keys: KeySource,
     budget: Budget,
     used: Mutex<HashMap<(String, String), UnixTime>>,
+    /// By configured issuer: a minute, and the certificates asked for in it.
+    rates: Mutex<HashMap<String, (i64, u32)>>,
 }
 
 impl Authenticator {
@@ -146,6 +153,7 @@ impl Authenticator {
             keys: KeySource::new()?,
             budget: Budget::default(),
             used: Mutex::default(),
+            rates: Mutex::default(),
         })
     }
 
@@ -166,6 +174,9 @@ impl Authenticator {
         check_audience(&verified, &issuer.audience)?;
         let expiry = check_times(&verified, now)?;
         let principal = Principal::from_claims(issuer, verified.claims())?;
+        if let Some(limit) = issuer.certificates_per_minute {
+            self.count(&issuer.url, limit, now)?;
+        }
         if issuer.single_use_tokens {
             self.use_once(&verified, expiry, now)?;
         }
@@ -183,13 +194,28 @@ impl Authenticator {
         token.verify(&keys.set, &keys.algorithms).map_err(TokenError::Signature)
     }
 
+    /// Counts a certificate against its issuer's limit. Only genuine tokens get here, so strangers cannot use it up.
+    fn count(&self, issuer: &str, limit: u32, now: UnixTime) -> Result<(), TokenError> {
+        let minute = now.as_secs().div_euclid(60);
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = rates.entry(issuer.to_owned()).or_insert((minute, 0));
+        if entry.0 != minute {
+            *entry = (minute, 0);
+        }
+        if entry.1 >= limit {
+            return Err(TokenError::Rate);
+        }
+        entry.1 = entry.1.saturating_add(1);
+        Ok(())
+    }
+
     /// Remembers a `jti` until its token has expired.
     fn use_once(&self, token: &VerifiedToken, expiry: UnixTime, now: UnixTime) -> Result<(), TokenError> {
         let text = |name: &str| token.claims().get(name).and_then(serde_json::Value::as_str);
         let (Some(issuer), Some(id)) = (text("iss"), text("jti")) else {
             return Err(PrincipalError::ClaimMissing { name: "jti".to_owned() }.into());
         };
-        let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (issuer.to_owned(), id.to_owned());
         if used.contains_key(&key) {
             return Err(TokenError::Replayed);

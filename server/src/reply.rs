@@ -93,7 +93,10 @@ impl IntoResponse for Refusal {
             "details": [detail],
         });
         let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             let header = HeaderValue::from_static(RETRY_AFTER_SECS);
             response.headers_mut().insert(header::RETRY_AFTER, header);
         }

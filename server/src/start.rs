@@ -9,7 +9,8 @@ use std::{
 };
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{Handle, Server, tls_rustls::RustlsConfig};
+use hyper_util::rt::TokioTimer;
 use tokio::{sync::watch, task::JoinHandle};
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
 use verify::{Budget, TrustedRoot, Verifier};
@@ -199,14 +200,37 @@ fn serve(
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     let service = router.into_make_service();
     if let Some(tls) = tls {
-        let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        bound_patience(&mut server);
         Ok(tokio::spawn(server.serve(service)))
     } else {
-        let server = axum_server::from_tcp(listener)?.handle(handle);
+        let mut server = axum_server::from_tcp(listener)?.handle(handle);
+        bound_patience(&mut server);
         Ok(tokio::spawn(server.serve(service)))
     }
 }
 
+/// A client that sends its headers byte by byte, or nothing, is hung up on.
+fn bound_patience<Address, Acceptor>(server: &mut Server<Address, Acceptor>)
+where
+    Address: axum_server::Address,
+{
+    let builder = server.http_builder();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_LIMIT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_LIMIT)
+        .max_concurrent_streams(MAX_STREAMS);
+}
+
+/// For headers, and between requests of a connection; Fulcio's idle limit.
+const HEADER_LIMIT: Duration = Duration::from_mins(1);
+/// A publisher needs three.
+const MAX_STREAMS: u32 = 128;
 /// Fulcio's limit is the same.
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(10);

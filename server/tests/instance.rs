@@ -320,6 +320,120 @@ async fn a_bundle_that_does_not_hold_is_not_kept() {
     assert_eq!(bench.post("/api/v1/attestations", &bundle).await.status, 201);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_instance_goes_on_where_it_was() {
+    let bench = Bench::start().await;
+    let key = SigningKey::generate_p256().unwrap();
+    assert_eq!(bench.certify(&bench.request(&key)).await.status, 200);
+    let logged = bench.logged_certificates().await;
+    let bench = bench.restart().await;
+    assert_eq!(bench.logged_certificates().await, logged);
+    assert_eq!(bench.certify(&bench.request(&key)).await.status, 200);
+    assert_eq!(bench.logged_certificates().await, logged + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_can_be_limited_and_may_be_away() {
+    let mut bench = Bench::start().await;
+    bench.edit(
+        "identity.yaml",
+        "type: email\n",
+        "type: email\n    single-use-tokens: true\n",
+    );
+    bench.edit(
+        "identity.yaml",
+        "type: uri\n",
+        "type: uri\n    certificates-per-minute: 0\n",
+    );
+    bench = bench.restart().await;
+    let key = SigningKey::generate_p256().unwrap();
+    let certify = async |issuer: &str, more: Value, challenge: &str| {
+        let mut claims =
+            json!({"iss": format!("{}/{issuer}", bench.issuer.url), "aud": "sigstore", "exp": common::now() + 60});
+        claims
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        bench
+            .certify(&common::key_request(&bench.issuer.token(&claims), &key, challenge))
+            .await
+    };
+    let mail = |id: Value| json!({"sub": "1", "email": "a@example.com", "email_verified": true, "jti": id});
+    assert_eq!(certify("mail", mail(json!("x")), "a@example.com").await.status, 200);
+    let replayed = certify("mail", mail(json!("x")), "a@example.com").await.refusal();
+    assert_eq!((replayed.0, replayed.1.as_str()), (400, "identity-token-replayed"));
+    let unnamed = certify("mail", mail(Value::Null), "a@example.com").await.refusal();
+    assert_eq!((unnamed.0, unnamed.2.as_str()), (400, "claim-missing:jti"));
+    assert_eq!(certify("mail", mail(json!("y")), "a@example.com").await.status, 200);
+    let uri = json!({"sub": "https://svc.example.com/x"});
+    let limited = certify("uri", uri, "https://svc.example.com/x").await.refusal();
+    assert_eq!((limited.0, limited.1.as_str()), (429, "identity-issuer-rate"));
+
+    let gone = format!("{}/gone", bench.issuer.url);
+    bench.edit("identity.yaml", "/mail\"", "/gone\"");
+    let bench = bench.restart().await;
+    let claims = json!({"iss": gone, "aud": "sigstore", "exp": common::now() + 60, "sub": "1"});
+    for reason in ["first asked", "remembered"] {
+        let answer = bench
+            .certify(&common::key_request(&bench.issuer.token(&claims), &key, "1"))
+            .await;
+        let (status, code, _) = answer.refusal();
+        assert_eq!(
+            (status, code.as_str()),
+            (503, "identity-issuer-unavailable"),
+            "{reason}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_served_from_files() {
+    let bench = Bench::start().await;
+    let folder = bench.dir();
+    let certificate = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ];
+    let names = [
+        "-subj",
+        "/CN=test",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ];
+    openssl(
+        &folder,
+        &[&certificate[..], &names, &["-keyout", "tls.key", "-out", "tls.pem"]].concat(),
+    );
+    bench.edit(
+        "server.toml",
+        "layout = 1",
+        "layout = 1\ntls = { certificate = \"tls.pem\", key = \"tls.key\" }",
+    );
+    let bench = bench.restart().await;
+    assert!(bench.running.url().starts_with("https://127.0.0.1:"));
+    let root = reqwest::Certificate::from_pem(&fs::read(folder.join("tls.pem")).unwrap()).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([root]).build().unwrap();
+    assert_eq!(http.get(bench.url("/healthz")).send().await.unwrap().status(), 200);
+    assert!(
+        bench.http.get(bench.url("/healthz")).send().await.is_err(),
+        "an unknown root was believed"
+    );
+    fs::copy(folder.join("keys/ca.pem"), folder.join("tls.key")).unwrap();
+    let refused = server::start(&folder, Some("127.0.0.1:0".parse().unwrap()))
+        .await
+        .unwrap_err();
+    assert_eq!((refused.code(), refused.exit_code()), ("tls", 2));
+}
+
 /// The program as an operator runs it, at its most talkative: no part of a token reaches the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_never_reach_the_log() {

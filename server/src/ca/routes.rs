@@ -119,6 +119,8 @@ fn refuse_token(error: &TokenError) -> Refusal {
         .hint(error.hint());
     if matches!(error, TokenError::IssuerUnavailable(_) | TokenError::ReplayCacheFull) {
         refusal.status(StatusCode::SERVICE_UNAVAILABLE)
+    } else if *error == TokenError::Rate {
+        refusal.status(StatusCode::TOO_MANY_REQUESTS)
     } else {
         refusal
     }

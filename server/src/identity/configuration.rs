@@ -1,6 +1,6 @@
 //! Fulcio's identity configuration [fulcio config/identity/config.yaml], read unchanged and compiled at load.
 //!
-//! Three keys are ours: `allow-loopback-http`, `single-use-tokens` (per issuer) and, per provider, nothing. Types beyond
+//! Three keys are ours, each per issuer: `allow-loopback-http`, `single-use-tokens`, `certificates-per-minute`. Types beyond
 //! `ci-provider`, `email` and `uri` are refused at load: an operator must not believe that somebody can sign who cannot.
 
 use std::{
@@ -173,9 +173,10 @@ impl IdentityConfig {
         if text.len() > MAX_BYTES {
             return Err(IdentityError::TooLarge);
         }
-        let document: Document = serde_saphyr::from_str(text).map_err(|error| IdentityError::Yaml {
-            detail: error.to_string().chars().take(300).collect(),
-        })?;
+        let document: Document =
+            serde_saphyr::from_str(&with_alias_keys(text)).map_err(|error| IdentityError::Yaml {
+                detail: error.to_string().chars().take(300).collect(),
+            })?;
         document.compile()
     }
 
@@ -194,6 +195,21 @@ impl IdentityConfig {
         all.sort_by(|(a, a_wild), (b, b_wild)| (a_wild, &a.url).cmp(&(b_wild, &b.url)));
         all
     }
+}
+
+/// Sets the colon apart from an alias that is a key, as in `*github-type:`. The public file spells it so and Go's parser reads it,
+/// while to YAML 1.2.2 §7.1 the colon belongs to the alias.
+fn with_alias_keys(text: &str) -> String {
+    let separated = |line: &str| {
+        let key = line.trim().strip_prefix('*')?.strip_suffix(':')?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let indent = line.split('*').next()?;
+        (!key.is_empty() && key.bytes().all(plain)).then(|| format!("{indent}*{key} :"))
+    };
+    let lines = text
+        .lines()
+        .map(|line| separated(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The file as it is written.
@@ -229,6 +245,7 @@ struct IssuerEntry {
     allow_loopback_http: bool,
     #[serde(default)]
     single_use_tokens: bool,
+    certificates_per_minute: Option<u32>,
     #[serde(default, rename = "spiffe-trust-domain")]
     _spiffe_trust_domain: Option<String>,
     #[serde(default, rename = "description")]
@@ -290,6 +307,7 @@ impl IssuerEntry {
             skip_email_verification: self.skip_email_verification,
             allow_loopback_http: self.allow_loopback_http,
             single_use_tokens: self.single_use_tokens,
+            certificates_per_minute: self.certificates_per_minute,
             url,
         };
         match self.challenge_claim {
@@ -490,6 +508,26 @@ ci-issuer-metadata:
         let text =
             "define:\n  - &kind email\noidc-issuers:\n  https://a.example:\n    client-id: sigstore\n    type: *kind\n";
         IdentityConfig::from_yaml(text).unwrap();
+    }
+
+    /// The public file names its providers by aliases, which stand as keys too.
+    #[test]
+    fn aliases_may_be_keys() {
+        let text = r#"
+define:
+  - &mine "some-provider"
+oidc-issuers:
+  https://a.example:
+    issuer-url: https://a.example
+    client-id: sigstore
+    type: ci-provider
+    ci-provider: *mine
+ci-issuer-metadata:
+  *mine :
+    subject-alternative-name-template: '{{.url}}'
+"#;
+        IdentityConfig::from_yaml(text).unwrap();
+        IdentityConfig::from_yaml(&text.replace("*mine :", "*mine:")).unwrap();
     }
 
     #[test]

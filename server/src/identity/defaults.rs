@@ -131,7 +131,8 @@ const PUBLIC_ISSUERS: [(&str, IssuerType, &str); 4] = [
 
 const HEADER: &str = "\
 # Who may have a signing certificate, and what it will say. The format is that of Fulcio's identity configuration.
-# Types: ci-provider, email, uri. Ours beyond Fulcio: allow-loopback-http and single-use-tokens, per issuer.
+# Types: ci-provider, email, uri. Beyond Fulcio, per issuer: allow-loopback-http,
+# single-use-tokens, certificates-per-minute.
 ";
 
 /// GitHub Enterprise Cloud gives each enterprise a slug below the public issuer.

@@ -23,6 +23,8 @@ pub(crate) struct Issuer {
     pub(crate) allow_loopback_http: bool,
     /// Refuses a second certificate for the same `jti`.
     pub(crate) single_use_tokens: bool,
+    /// Most certificates in a minute, over all holders of this issuer's tokens.
+    pub(crate) certificates_per_minute: Option<u32>,
 }
 
 /// How a token's claims become an identity.

@@ -58,6 +58,35 @@ impl Bench {
         }
     }
 
+    /// Stops the instance in good order and starts it again.
+    pub async fn restart(self) -> Self {
+        let Self {
+            issuer,
+            running,
+            folder,
+            http,
+        } = self;
+        running.shutdown().await;
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let running = server::start(&folder.path().join("instance"), Some(listen))
+            .await
+            .unwrap();
+        Self {
+            issuer,
+            running,
+            folder,
+            http,
+        }
+    }
+
+    /// Replaces text in a file of the instance.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.dir().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
     pub fn dir(&self) -> PathBuf {
         self.folder.path().join("instance")
     }
