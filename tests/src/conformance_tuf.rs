@@ -30,6 +30,7 @@ pub fn is_meant(arguments: &[OsString]) -> bool {
 }
 
 /// Runs one command of the protocol; the program's name comes first.
+#[must_use]
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let done = std::panic::catch_unwind(|| Request::parse(arguments).and_then(|request| request.run()));
     match done {

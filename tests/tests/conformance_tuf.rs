@@ -56,7 +56,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    fn client(&self, arguments: &[&str]) -> i32 {
+    fn client(arguments: &[&str]) -> i32 {
         let mut command = Command::new(env!("CARGO_BIN_EXE_conformance-client"));
         command.args(arguments);
         run(&mut command, Duration::from_secs(30))
@@ -66,12 +66,12 @@ impl World {
     }
 
     fn init(&self, root: &Path) -> i32 {
-        self.client(&["--metadata-dir", text(&self.path("metadata")), "init", text(root)])
+        Self::client(&["--metadata-dir", text(&self.path("metadata")), "init", text(root)])
     }
 
     fn refresh(&self) -> i32 {
         let url = format!("{}/", self.service.url());
-        self.client(&[
+        Self::client(&[
             "--metadata-url",
             &url,
             "--metadata-dir",
@@ -99,7 +99,7 @@ impl World {
             &targets,
             "download",
         ]);
-        self.client(&arguments)
+        Self::client(&arguments)
     }
 
     fn take_asked(&self) -> Vec<String> {
@@ -214,13 +214,12 @@ fn a_target_is_downloaded_once_and_only_as_listed() {
 
 #[test]
 fn a_command_that_is_none_exits_with_1() {
-    let world = World::new();
     for arguments in [
         &[][..],
         &["frobnicate"],
         &["--metadata-dir"],
         &["--metadata-dir", "x", "init"],
     ] {
-        assert_eq!(world.client(arguments), 1, "{arguments:?}");
+        assert_eq!(World::client(arguments), 1, "{arguments:?}");
     }
 }

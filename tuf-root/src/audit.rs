@@ -11,9 +11,10 @@ use tough::schema::{Role as SchemaRole, Root, Signed, Snapshot, Targets};
 use verify::UnixTime;
 
 use crate::{
-    Error, draft, files, metadata,
+    Error, files, metadata,
     repository::{Heads, head},
     state::{METADATA_BYTES, State, read_role, same_version},
+    target,
 };
 
 /// What was found in order.
@@ -65,8 +66,8 @@ pub fn verify(dir: &Path, now: UnixTime) -> Result<Report, Error> {
 fn verify_targets(dir: &Path, targets: &Signed<Targets>) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for (name, target) in &targets.signed.targets {
-        let file = draft::target_file(name.raw(), &target.hashes);
-        let bytes = files::read_existing(&dir.join(&file), draft::TARGET_BYTES)?;
+        let file = target::file(name.raw(), &target.hashes);
+        let bytes = files::read_existing(&dir.join(&file), target::TARGET_BYTES)?;
         metadata::verify_bytes(Some(target.length), Some(&target.hashes), &bytes, &file)?;
         names.push(name.raw().to_owned());
     }
@@ -141,7 +142,7 @@ fn verify_target_files(dir: &Path, report: &mut Report) -> Result<(), Error> {
             report.strangers.push(path);
             continue;
         };
-        let bytes = files::read_existing(&path, draft::TARGET_BYTES.max(METADATA_BYTES))?;
+        let bytes = files::read_existing(&path, target::TARGET_BYTES.max(METADATA_BYTES))?;
         if hex::encode(Sha256::digest(&bytes)) != digest {
             return Err(Error::Integrity {
                 file: format!("targets/{name}"),

@@ -10,21 +10,13 @@
 //! [`crate::repository::publish_draft`]; nothing in a draft is believed for lack of a signature.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     num::NonZeroU64,
     path::Path,
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tough::{
-    TargetName,
-    schema::{
-        Hashes, Role as SchemaRole, RoleKeys, RoleType, Root, Signature, Signed, Target, Targets,
-        decoded::{Decoded, Hex},
-        key::Key,
-    },
-};
+use tough::schema::{Role as SchemaRole, RoleType, Root, Signature, Signed, Targets};
 use verify::UnixTime;
 
 use crate::{
@@ -32,7 +24,9 @@ use crate::{
     key::{PublicKey, SigningKey},
     metadata,
     repository::Lifetimes,
+    roles::{SPECIFICATION, keys_of, lifetime, set_role, threshold_of},
     state::{METADATA_BYTES, State},
+    target::{self, TARGET_BYTES},
 };
 
 /// The next root, the next targets, or both, with the signatures collected so far.
@@ -148,7 +142,7 @@ impl Draft {
         let mut targets = Targets::new(SPECIFICATION.to_owned(), NonZeroU64::MIN, expires);
         targets.delegations = None;
         for (name, bytes) in &first.targets {
-            targets.targets.insert(target_name(name)?, target(bytes));
+            targets.targets.insert(target::name(name)?, target::describe(bytes));
         }
         Ok(Self {
             previous: None,
@@ -173,14 +167,14 @@ impl Draft {
         let root = state.root()?;
         let mut targets = next_targets(&state, &root.signed, now)?;
         for name in remove {
-            let name = target_name(name)?;
+            let name = target::name(name)?;
             let dropped = targets.targets.remove(&name);
             dropped.ok_or_else(|| Error::NoTarget {
                 name: name.raw().to_owned(),
             })?;
         }
         for (name, bytes) in set {
-            targets.targets.insert(target_name(name)?, target(bytes));
+            targets.targets.insert(target::name(name)?, target::describe(bytes));
         }
         Ok(Self {
             previous: Some(root.clone()),
@@ -299,7 +293,7 @@ impl Draft {
         let targets: Option<Signed<Targets>> = read_part(folder, TARGETS_FILE)?;
         let mut contents = BTreeMap::new();
         for name in targets.iter().flat_map(|targets| targets.signed.targets.keys()) {
-            target_name(name.raw())?;
+            target::name(name.raw())?;
             if let Some(bytes) = files::read(&folder.join("targets").join(name.raw()), TARGET_BYTES)? {
                 contents.insert(name.raw().to_owned(), bytes);
             }
@@ -424,17 +418,6 @@ impl Draft {
     }
 }
 
-impl Lifetimes {
-    pub(crate) const fn of(self, role: Role) -> u64 {
-        match role {
-            Role::Root => self.root_seconds,
-            Role::Targets => self.targets_seconds,
-            Role::Snapshot => self.snapshot_seconds,
-            Role::Timestamp => self.timestamp_seconds,
-        }
-    }
-}
-
 impl Detached {
     /// Reads what [`Self::to_json`] wrote.
     ///
@@ -458,101 +441,11 @@ impl Detached {
     }
 }
 
-/// How long metadata of a role is good for, as the root says.
-pub(crate) fn lifetime(root: &Root, role: Role) -> u64 {
-    let stated = metadata::role_keys(root, role)
-        .ok()
-        .and_then(|keys| keys._extra.get(LIFETIME)?.as_u64());
-    stated.unwrap_or_else(|| Lifetimes::default().of(role))
-}
-
-/// The keys of a role.
-pub(crate) fn keys_of(root: &Root, role: Role) -> Result<Vec<PublicKey>, Error> {
-    metadata::role_keys(root, role)?
-        .keyids
-        .iter()
-        .filter_map(|id| root.keys.get(id))
-        .map(|key| PublicKey::new(key.clone()))
-        .collect()
-}
-
-/// Where a target lies, relative to the repository.
-pub(crate) fn target_file(name: &str, hashes: &Hashes) -> String {
-    format!("targets/{}.{name}", hex::encode(&hashes.sha256))
-}
-
-fn threshold_of(root: &Root, role: Role) -> Result<u64, Error> {
-    metadata::role_keys(root, role).map(|keys| keys.threshold.get())
-}
-
-/// Gives a role its keys, and drops keys that no role has any more.
-fn set_role(root: &mut Root, role: Role, keys: &[PublicKey], threshold: u64, seconds: u64) -> Result<(), Error> {
-    metadata::expiry(role, UnixTime::from_secs(0), seconds)?;
-    let distinct: BTreeMap<String, &PublicKey> = keys.iter().map(|key| (key.id(), key)).collect();
-    let count = u64::try_from(distinct.len()).unwrap_or(u64::MAX);
-    let allowed = NonZeroU64::new(threshold).filter(|threshold| threshold.get() <= count);
-    let threshold = allowed.ok_or(Error::ThresholdRange {
-        role,
-        threshold,
-        keys: count,
-    })?;
-    let keyids = distinct.values().map(|key| key.key_id().clone()).collect();
-    let extra = HashMap::from([(LIFETIME.to_owned(), Value::from(seconds))]);
-    root.roles.insert(
-        role_type(role),
-        RoleKeys {
-            keyids,
-            threshold,
-            _extra: extra,
-        },
-    );
-    root.keys
-        .extend(distinct.values().map(|key| (key.key_id().clone(), key.key().clone())));
-    let used: HashSet<Decoded<Hex>> = root
-        .roles
-        .values()
-        .flat_map(|role| role.keyids.iter().cloned())
-        .collect();
-    let drop_unused = |keys: &mut HashMap<Decoded<Hex>, Key>| keys.retain(|id, _| used.contains(id));
-    drop_unused(&mut root.keys);
-    Ok(())
-}
-
-const fn role_type(role: Role) -> RoleType {
-    match role {
-        Role::Root => RoleType::Root,
-        Role::Targets => RoleType::Targets,
-        Role::Snapshot => RoleType::Snapshot,
-        Role::Timestamp => RoleType::Timestamp,
-    }
-}
-
 fn next_targets(state: &State, root: &Root, now: UnixTime) -> Result<Targets, Error> {
     let mut targets = state.targets.signed.clone();
     targets.version = metadata::next(targets.version)?;
     targets.expires = metadata::expiry(Role::Targets, now, lifetime(root, Role::Targets))?;
     Ok(targets)
-}
-
-fn target(bytes: &[u8]) -> Target {
-    Target {
-        length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-        hashes: metadata::hashes(bytes),
-        custom: HashMap::new(),
-        _extra: HashMap::new(),
-    }
-}
-
-/// A name that is a plain file name on every system and needs no escape in a URL.
-fn target_name(name: &str) -> Result<TargetName, Error> {
-    let refused = || Error::TargetName {
-        name: name.chars().take(200).collect(),
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(refused());
-    }
-    TargetName::new(name).map_err(|_| refused())
 }
 
 const fn unsigned<T>(role: T) -> Signed<T> {
@@ -632,15 +525,6 @@ fn write_part<T: Serialize>(folder: &Path, file: &str, part: Option<&Signed<T>>)
         files::write(&folder.join(file), &metadata::render(part)?)
     })
 }
-
-/// The version of the specification that the metadata follows.
-pub(crate) const SPECIFICATION: &str = "1.0.31";
-
-/// Largest target: trusted roots are a few kilobytes.
-pub(crate) const TARGET_BYTES: u64 = 16 << 20;
-
-/// Member of a role in the root that says how long its metadata is good for; readers ignore it.
-const LIFETIME: &str = "x-lifetime-seconds";
 
 const PREVIOUS_FILE: &str = "previous-root.json";
 const ROOT_FILE: &str = "root.json";

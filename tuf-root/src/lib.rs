@@ -38,7 +38,9 @@ mod metadata;
 mod plan;
 pub mod reader;
 pub mod repository;
+mod roles;
 mod state;
 pub mod store;
+mod target;
 
 pub use error::{Error, Role};

@@ -7,13 +7,15 @@ use verify::UnixTime;
 
 use crate::{
     Error, Role,
-    draft::{self, Draft},
+    draft::Draft,
     error::instant,
     files,
     key::SigningKey,
     metadata,
     repository::{Heads, head},
+    roles,
     state::{State, verify_root},
+    target,
 };
 
 /// A change, ready to be written: after each of its writes the repository is readable.
@@ -70,9 +72,9 @@ impl Plan {
     /// Checks that every target that the change keeps is really there.
     pub(crate) fn verify_targets_present(&self, dir: &Path) -> Result<(), Error> {
         for (name, target) in &self.targets.signed.targets {
-            let file = draft::target_file(name.raw(), &target.hashes);
+            let file = target::file(name.raw(), &target.hashes);
             if self.writes.iter().all(|(written, _)| *written != file) {
-                let bytes = files::read_existing(&dir.join(&file), draft::TARGET_BYTES)?;
+                let bytes = files::read_existing(&dir.join(&file), target::TARGET_BYTES)?;
                 metadata::verify_bytes(Some(target.length), Some(&target.hashes), &bytes, &file)?;
             }
         }
@@ -234,7 +236,7 @@ impl Lower {
 
 /// Whether more than half of the snapshot's life is left.
 fn young(snapshot: &Signed<Snapshot>, root: &Root, now: UnixTime) -> bool {
-    let half = draft::lifetime(root, Role::Snapshot)
+    let half = roles::lifetime(root, Role::Snapshot)
         .checked_div(2)
         .and_then(|half| i64::try_from(half).ok());
     let Some((half, now)) = half.zip(instant(now)) else {
@@ -248,8 +250,8 @@ fn snapshot(state: Option<&State>, targets: &Signed<Targets>, root: &Root, now: 
         Some(state) => metadata::next(state.snapshot.signed.version)?,
         None => std::num::NonZeroU64::MIN,
     };
-    let expires = metadata::expiry(Role::Snapshot, now, draft::lifetime(root, Role::Snapshot))?;
-    let mut snapshot = Snapshot::new(draft::SPECIFICATION.to_owned(), version, expires);
+    let expires = metadata::expiry(Role::Snapshot, now, roles::lifetime(root, Role::Snapshot))?;
+    let mut snapshot = Snapshot::new(roles::SPECIFICATION.to_owned(), version, expires);
     let pin = metadata::metafile(targets.signed.version, &metadata::render(targets)?);
     snapshot.meta = HashMap::from([("targets.json".to_owned(), pin)]);
     Ok(snapshot)
@@ -265,8 +267,8 @@ fn timestamp(
         Some(state) => metadata::next(state.timestamp.signed.version)?,
         None => std::num::NonZeroU64::MIN,
     };
-    let expires = metadata::expiry(Role::Timestamp, now, draft::lifetime(root, Role::Timestamp))?;
-    let mut timestamp = Timestamp::new(draft::SPECIFICATION.to_owned(), version, expires);
+    let expires = metadata::expiry(Role::Timestamp, now, roles::lifetime(root, Role::Timestamp))?;
+    let mut timestamp = Timestamp::new(roles::SPECIFICATION.to_owned(), version, expires);
     let pin = metadata::metafile(snapshot.signed.version, &metadata::render(snapshot)?);
     timestamp.meta = HashMap::from([("snapshot.json".to_owned(), pin)]);
     Ok(timestamp)
@@ -285,7 +287,7 @@ fn order(
     if let Some(targets) = new_targets {
         for (name, target) in &targets.signed.targets {
             if let Some(bytes) = draft.files().get(name.raw()) {
-                writes.push((draft::target_file(name.raw(), &target.hashes), bytes.clone()));
+                writes.push((target::file(name.raw(), &target.hashes), bytes.clone()));
             }
         }
         writes.push((

@@ -22,10 +22,11 @@ use verify::UnixTime;
 pub use crate::audit::{Report, verify};
 use crate::{
     Error, Role,
-    draft::{Draft, First, Rotation, keys_of, lifetime},
+    draft::{Draft, First, Rotation},
     files,
     key::{PublicKey, SigningKey},
     plan::Plan,
+    roles::{keys_of, lifetime},
     state::State,
 };
 

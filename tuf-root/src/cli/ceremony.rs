@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     Error, Role,
-    draft::{Detached, Draft, First, Progress, Rotation, TARGET_BYTES},
+    draft::{Detached, Draft, First, Progress, Rotation},
     files,
     key::{PublicKey, SigningKey},
     repository::{self, Lifetimes},
+    target::TARGET_BYTES,
 };
 
 /// `tuf-root init`.
