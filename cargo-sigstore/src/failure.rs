@@ -156,7 +156,7 @@ impl Failure {
 /// A refusal by the verifier.
 impl From<verify::Error> for Failure {
     fn from(error: verify::Error) -> Self {
-        Self::new(Exit::Refused, error.code(), &error)
+        Self::new(Exit::Refused, error.code(), &error).hint(error.hint())
     }
 }
 
@@ -179,5 +179,53 @@ mod tests {
         assert_eq!(json["code"], "bug");
         assert_eq!(json["exit"], 70);
         assert_eq!(json["facts"]["found"], "b");
+    }
+
+    /// Every code in this crate's sources, by the ways they are written: after an exit code, or first in a tuple.
+    fn codes_in(folder: &std::path::Path, found: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                codes_in(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let shipped = text.split("#[cfg(test)]").next().unwrap();
+            for exit in ["Exit::Refused", "Exit::Usage", "Exit::Unavailable", "Exit::Bug"] {
+                for after in shipped.split(exit).skip(1) {
+                    let rest = after.trim_start_matches([',', ' ', '\n']);
+                    let code = rest.strip_prefix('"').and_then(|rest| rest.split('"').next());
+                    let kebab = |code: &&str| code.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+                    if let Some(code) = code.filter(kebab) {
+                        found.insert(code.to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_is_explained() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut codes = std::collections::BTreeSet::new();
+        codes_in(&root.join("src"), &mut codes);
+        assert!(codes.len() > 20, "{codes:?}");
+        let text = std::fs::read_to_string(root.join("../docs/codes/cargo-sigstore.md")).unwrap();
+        for code in &codes {
+            assert!(
+                text.contains(&format!("\n## {code}\n")),
+                "docs/codes/cargo-sigstore.md lacks `## {code}`"
+            );
+        }
+        let sources: String = codes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        // Codes that stand in a tuple of their own.
+        let elsewhere = ["trust-missing", "trust-malformed", "home", "bug", "offline"];
+        for heading in text.lines().filter_map(|line| line.strip_prefix("## ")) {
+            let known = codes.contains(heading) || elsewhere.contains(&heading);
+            assert!(
+                known,
+                "docs/codes/cargo-sigstore.md explains `{heading}`, which nothing says: {sources}"
+            );
+        }
     }
 }

@@ -1,9 +1,19 @@
 //! The identity token of whoever signs: options shared by every command that signs.
 
-use std::{convert::Infallible, io::IsTerminal, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io::IsTerminal,
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use client::oidc::{IdentityToken, Interactive, Mask, TokenOptions};
-use verify::signing_config::{ClientTrustConfig, SigningConfig};
+use verify::{
+    Sha256Digest,
+    signing_config::{ClientTrustConfig, SigningConfig},
+};
 use zeroize::Zeroizing;
 
 use crate::{context::Context, failure::Failure, file};
@@ -88,7 +98,15 @@ fn interactive(context: &Context, trust: &ClientTrustConfig) -> Option<Interacti
 fn mask(context: &Context) -> Option<Mask> {
     context.variable("GITHUB_ACTIONS")?;
     let printer = context.printer;
-    Some(Mask::new(move |secret| printer.workflow_command("add-mask", secret)))
+    let said = Mutex::new(Vec::new());
+    Some(Mask::new(move |secret| {
+        let digest = Sha256Digest::of(secret.as_bytes());
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.contains(&digest) {
+            printer.workflow_command("add-mask", secret);
+            said.push(digest);
+        }
+    }))
 }
 
 /// Tokens are under 16 KiB.

@@ -48,11 +48,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
-/// Drops the extra `sigstore` that cargo inserts after the program's name.
+/// Drops the extra `sigstore` that cargo inserts after the program's name; started as a credential provider, whose only
+/// argument cargo decides, that command is meant.
 fn without_cargos_argument(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    if arguments.get(1).is_some_and(|first| first == "sigstore") {
-        arguments.remove(1);
+    match arguments.get(1) {
+        Some(first) if first == "sigstore" => {
+            arguments.remove(1);
+        }
+        Some(first) if first == "--cargo-plugin" => arguments.insert(1, OsString::from("credential-provider")),
+        _ => {}
     }
     arguments
 }

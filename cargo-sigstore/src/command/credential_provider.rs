@@ -1,7 +1,7 @@
 //! `cargo sigstore credential-provider`: what cargo runs to get a registry's token.
 //!
 //! Started by `cargo sigstore publish` it passes cargo's question on to its parent. Named in cargo's own configuration
-//! (`credential-provider = ["cargo-sigstore", "credential-provider"]`) it signs what cargo is about to upload, stores the
+//! (`credential-provider = "cargo-sigstore"`) it signs what cargo is about to upload, stores the
 //! bundles, and only then gives the token.
 
 use std::path::{Path, PathBuf};
@@ -179,4 +179,4 @@ impl From<Error> for Failure {
 const CONFIGURATION: &str = "\
 to sign with a plain `cargo publish`, write into `.cargo/config.toml`:
 [registry]
-credential-provider = [\"cargo-sigstore\", \"credential-provider\"]";
+credential-provider = \"cargo-sigstore\"";

@@ -129,10 +129,7 @@ fn verification(verifier: Option<&Verifier>, bundle: &Bundle, context: &Context)
     let anybody = danger::any_identity();
     match verifier.verify(bundle, &Artifact::Digest(digest), &anybody, context.now()) {
         Ok(proof) => Verification::Held(Box::new(proof)),
-        Err(error) => {
-            let hint = format!("docs/codes.md#{} tells what this means", error.code());
-            Verification::Refused(Failure::from(error).while_doing("the bundle does not hold").hint(hint))
-        }
+        Err(error) => Verification::Refused(Failure::from(error).while_doing("the bundle does not hold")),
     }
 }
 
@@ -233,10 +230,19 @@ fn text_of(digest: &Digest) -> String {
     )
 }
 
-/// A document as indented lines, `name: value`, without what is absent or empty.
+/// A document as indented lines, `name: value`, without what is absent or empty; who signed comes first.
 fn outline(value: &Value) -> String {
     let mut lines = Vec::new();
-    lines_of(value, 1, &mut lines);
+    let Value::Object(parts) = value else {
+        return String::new();
+    };
+    let first = |name: &&String| name.as_str() != "signer";
+    let mut names: Vec<&String> = parts.keys().collect();
+    names.sort_by_key(first);
+    for name in names {
+        let part = serde_json::json!({ name.as_str(): parts.get(name) });
+        lines_of(&part, 1, &mut lines);
+    }
     lines.join("\n")
 }
 

@@ -300,7 +300,7 @@ impl<'a> Publishing<'a> {
         let program =
             std::env::current_exe().map_err(|source| Failure::new(Exit::Bug, "channel", &Error::Program { source }))?;
         let program = program.to_string_lossy();
-        let provider = [program.as_ref(), "credential-provider"];
+        let provider = [program.as_ref()];
         let mut selection = selection(self.arguments, &[], &self.registry);
         selection.packages = vec![release.file.name.clone()];
         let cargo = Cargo::new(

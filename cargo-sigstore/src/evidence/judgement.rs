@@ -197,7 +197,7 @@ fn refusal(error: &Error, bundle: &Bundle, subject: &Subject) -> Failure {
     | Error::IssuerMismatch { expected, found }
     | Error::ClaimMismatch { expected, found, .. }) = error
     else {
-        return failure.hint(format_args!("docs/codes.md#{} tells what this means", error.code()));
+        return failure;
     };
     let failure = failure
         .fact("expected", visible(expected))

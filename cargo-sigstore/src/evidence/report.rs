@@ -36,6 +36,9 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
     if findings.len() > 1 {
         context.printer.line(format_args!("\n{}", summary(findings)))?;
     }
+    if findings.iter().all(|finding| finding.proofs.is_empty()) {
+        return Ok(exit);
+    }
     context.printer.note(format_args!(
         "established: {}; not established: {}",
         ESTABLISHED.join(", "),
@@ -140,8 +143,11 @@ fn summary(findings: &[Finding]) -> String {
 fn explain(context: &Context, finding: &Finding, expectations: &Expectations) {
     match finding.outcome {
         Outcome::Refused | Outcome::Unavailable => {
-            for refusal in &finding.refusals {
-                context.printer.failure(refusal);
+            // Several bundles of one signer fail alike; that is one thing to say.
+            for (position, refusal) in finding.refusals.iter().enumerate() {
+                if !finding.refusals.iter().take(position).any(|earlier| earlier == refusal) {
+                    context.printer.failure(refusal);
+                }
             }
         }
         Outcome::Signed if expectations.unpinned == Severity::Refuse => context.printer.failure(&unpinned(finding)),

@@ -1,6 +1,6 @@
 //! What would be signed and as whom, without signing.
 
-use client::oidc::{self, FreshToken};
+use client::oidc::{self, FreshToken, IdentityToken};
 use serde_json::{Value, json};
 use verify::{WorkloadIdentity, identity::SubjectAlternativeName};
 
@@ -102,17 +102,31 @@ fn predict(context: &Context, identity: &identity_token::Arguments) -> Result<Op
     let (http, trust) = connect(context)?;
     let options = identity.token_options(context, &trust)?;
     context.block_on(async {
-        let mut fresh = FreshToken::new(
-            http,
-            oidc::TokenOptions {
-                interactive: None,
-                ..options
-            },
-        );
+        let options = oidc::TokenOptions {
+            interactive: None,
+            ..options
+        };
+        let mut fresh = FreshToken::new(http, options);
         let environment = |name: &str| context.variable(name);
         let token = fresh.get(&environment, context.now()).await?;
-        Ok(oidc::predict(token)?)
+        match oidc::predict(token)? {
+            Some(identity) => Ok(Some(identity)),
+            None => Ok(oidc::predict_at(token, &usual(token))?),
+        }
     })
+}
+
+/// What an authority that nobody knows would certify if it named the servers of GitHub and GitLab as the public one does.
+fn usual(token: &IdentityToken) -> WorkloadIdentity {
+    let github = token
+        .claim("job_workflow_ref")
+        .map(|path| format!("https://github.com/{path}"));
+    let gitlab = token.claim("ci_config_ref_uri").map(|uri| format!("https://{uri}"));
+    let san = github.or(gitlab).unwrap_or_default();
+    WorkloadIdentity {
+        san: SubjectAlternativeName::Uri(san),
+        claims: std::collections::BTreeMap::new(),
+    }
 }
 
 fn document(text: &str) -> Value {
