@@ -17,12 +17,21 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::{
-    Class, Error, Http, HttpOptions, Service as Role, Signed, Signer, SigningSession, attestations::AttestationStore,
-    http::Endpoint, log::SignatureLog, oidc::IdentityToken, tiles::LogReader, timestamp::TimestampAuthority,
+    Class, Error, Http, HttpOptions, Service as Role, Signed, Signer, SigningSession,
+    attestations::AttestationStore,
+    http::Endpoint as Address,
+    log::SignatureLog,
+    oidc::{IdentityToken, TokenOptions, obtain},
+    tiles::LogReader,
+    timestamp::TimestampAuthority,
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tests::{Issuer, issuer::Profile, service::Service};
+use tests::{
+    Issuer,
+    issuer::{Endpoint, Fault, Profile},
+    service::Service,
+};
 use tokio::runtime::Runtime;
 use verify::{
     Artifact, Budget, Policy, Sha256Digest, Verifier,
@@ -481,8 +490,7 @@ fn a_lying_timestamp_authority_is_noticed() {
         "tsa-wrong-imprint"
     );
     // The same bytes stamped twice: only the nonce tells the old answer from a new one.
-    let endpoint =
-        Endpoint::parse(Role::TimestampAuthority, &format!("{}{STAMP}", bench.service.url())).expect("a URL");
+    let endpoint = Address::parse(Role::TimestampAuthority, &format!("{}{STAMP}", bench.service.url())).expect("a URL");
     let authority = TimestampAuthority::new(http(), endpoint);
     bench.proxy.first_answers.lock().unwrap().clear();
     bench
@@ -550,6 +558,45 @@ fn the_authoritys_one_sentence_is_turned_into_a_named_cause() {
 }
 
 #[test]
+fn each_fault_of_the_token_service_has_its_name() {
+    let bench = Bench::new();
+    let job = bench.issuer.job(Profile::GitHub, &Map::new());
+    let environment = |name: &str| match name {
+        "GITHUB_ACTIONS" => Some("true".to_owned()),
+        "ACTIONS_ID_TOKEN_REQUEST_URL" => Some(job.request_url.clone()),
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN" => Some(job.request_token.clone()),
+        _ => None,
+    };
+    let certify = || -> Result<(), Error> {
+        let http = http();
+        let options = TokenOptions::default();
+        let token = bench.runtime.block_on(obtain(&http, &options, &environment))?;
+        bench.certify_as(&token).map(drop)
+    };
+    let pause = Duration::from_secs(1);
+    for (fault, code, class) in [
+        (Fault::Unavailable { times: 9 }, "E-ID-HTTP", Class::Unavailable),
+        (Fault::SlowBody { pause }, "E-ID-HTTP", Class::Unavailable),
+        (Fault::Hang, "E-ID-HTTP", Class::Unavailable),
+        (Fault::Garbage, "E-ID-HTTP", Class::Refused),
+        (Fault::WrongAudience, "E-ID-AUD", Class::Configuration),
+        (Fault::ClockSkew { seconds: -100_000 }, "E-ID-EXPIRED", Class::Refused),
+        (Fault::ClockSkew { seconds: 100_000 }, "E-CA-TOKEN", Class::Refused),
+        (Fault::ExtraDots, "E-ID-MALFORMED", Class::Configuration),
+        (Fault::Huge, "E-ID-HTTP", Class::Refused),
+        (Fault::BadSignature, "E-CA-TOKEN", Class::Refused),
+    ] {
+        certify().expect("the honest issuer is believed");
+        bench.issuer.inject(Endpoint::Token, fault.clone());
+        let error = certify().expect_err("a fault went unnoticed");
+        assert_eq!((error.code(), error.class()), (code, class), "{fault:?}: {error}");
+        bench.issuer.heal();
+    }
+    bench.issuer.inject(Endpoint::Token, Fault::Unavailable { times: 1 });
+    certify().expect("the second try succeeds");
+}
+
+#[test]
 fn what_was_stored_and_logged_can_be_read_back() {
     let bench = Bench::new();
     let session = bench.certify().expect("a certificate");
@@ -563,7 +610,7 @@ fn what_was_stored_and_logged_can_be_read_back() {
             .sign_statement(statement.to_json().as_bytes(), ARTIFACT)
             .await
             .expect("signed");
-        let at = |role| Endpoint::parse(role, &bench.service.url()).expect("a URL");
+        let at = |role| Address::parse(role, &bench.service.url()).expect("a URL");
         let store = AttestationStore::new(http(), at(Role::AttestationStore));
         let stored = store.put(&signed.bundle, &ARTIFACT).await.expect("stored");
         assert_eq!(
@@ -617,7 +664,7 @@ fn a_second_submission_of_the_same_entry_is_answered_with_the_same_index() {
     else {
         panic!("another kind of entry");
     };
-    let endpoint = Endpoint::parse(Role::SignatureLog, &bench.service.url()).expect("a URL");
+    let endpoint = Address::parse(Role::SignatureLog, &bench.service.url()).expect("a URL");
     let log = SignatureLog::new(http(), endpoint, &bench.instance.trust.trusted_root);
     let again = bench.runtime.block_on(log.create(&entry)).expect("answered again");
     assert_eq!(again.log_index, logged.log_index);
