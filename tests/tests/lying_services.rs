@@ -311,14 +311,14 @@ fn an_honest_instance_signs_for_every_kind_of_identity() {
             .block_on(session.sign_artifact(ARTIFACT))
             .expect("a signature");
         let policy = Policy::identity(&subject, &issuer).expect("a policy");
-        let verified = verifier.verify(
+        let outcome = verifier.verify(
             &signed.bundle,
             &Artifact::Digest(ARTIFACT),
             &policy,
             client::clock::now(),
         );
         assert_eq!(
-            verified.expect("verified by anybody").log_index(),
+            outcome.expect("verified by anybody").log_index(),
             signed.verified.log_index()
         );
     }
@@ -390,7 +390,7 @@ fn a_lying_certificate_authority_is_noticed() {
             .pointer_mut(chain)
             .and_then(Value::as_array_mut)
             .expect("a chain")
-            .truncate(1)
+            .truncate(1);
     };
     assert_eq!(
         bench.certifying(|proxy| proxy.change_json(CERTIFY, leaf_only)),
@@ -619,7 +619,7 @@ fn what_was_stored_and_logged_can_be_read_back() {
         );
         assert_eq!(
             store.by_digest(&ARTIFACT).await.expect("found").bundles,
-            [signed.bundle.clone()]
+            std::slice::from_ref(&signed.bundle)
         );
         let found = store.query(&[ARTIFACT, Sha256Digest([8; 32])]).await.expect("found");
         assert_eq!(found.keys().collect::<Vec<_>>(), [&ARTIFACT]);
