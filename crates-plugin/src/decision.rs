@@ -344,15 +344,12 @@ fn evidence_finding(error: &verify::Error) -> Finding {
 }
 
 fn agreement_finding(check: &agreement::Check) -> Finding {
-    let cause = match &check.outcome {
-        Outcome::Differs { expected, found } => {
-            format!(
-                "provenance check {} ({}): expected {expected}, found {found}",
-                check.number, check.name
-            )
-        }
-        other => format!("provenance check {} ({}): {other:?}", check.number, check.name),
+    let said = if let Outcome::Differs { expected, found } = &check.outcome {
+        format!("expected {expected}, found {found}")
+    } else {
+        format!("{:?}", check.outcome)
     };
+    let cause = format!("provenance check {} ({}): {said}", check.number, check.name);
     Finding {
         code: "gate-provenance-differs",
         cause,

@@ -146,7 +146,6 @@ impl Service {
     }
 
     /// The routes of the gate.
-    #[must_use]
     pub fn router(self: Arc<Self>, metrics: PrometheusHandle) -> Router {
         Router::new()
             .route("/index/config.json", get(index::config))

@@ -36,8 +36,9 @@ impl Gate {
         let address = url.trim_start_matches("http://");
         let trust = instance.trust("trust_config.json");
         let configuration = format!(
-            "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = {trust:?}\npolicy = \"policy.toml\"\ndata = \"data\"\n\
+            "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = \"{}\"\npolicy = \"policy.toml\"\ndata = \"data\"\n\
              [upstream]\nindex = \"{}/index/\"\n[evidence]\nattestations = \"{}\"\n",
+            trust.display(),
             registry.url(),
             instance.url(),
         );

@@ -1,4 +1,4 @@
-//! The index: `config.json` names the gate, files pass with bytes and ETag intact, lines known to lie are left out.
+//! The index: `config.json` names the gate, files pass with bytes and `ETag` intact, lines known to lie are left out.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -116,7 +116,7 @@ pub(super) async fn file(
     };
     match service.without_lies(&name, &body) {
         None => with(StatusCode::OK, kept_headers, body),
-        Some(honest) => service.doctored_answer(name, honest, kept_headers, ours),
+        Some(honest) => service.doctored_answer(name, honest, kept_headers, ours.as_ref()),
     }
 }
 
@@ -151,7 +151,7 @@ impl Service {
         name: String,
         body: Vec<u8>,
         mut headers: HeaderMap,
-        wanted: Option<HeaderValue>,
+        wanted: Option<&HeaderValue>,
     ) -> Response {
         self.doctored
             .write()
@@ -163,7 +163,7 @@ impl Service {
         let Ok(tag) = tag else {
             return with(StatusCode::OK, headers, body);
         };
-        let unchanged = wanted.as_ref() == Some(&tag);
+        let unchanged = wanted == Some(&tag);
         headers.insert(header::ETAG, tag);
         if unchanged {
             with(StatusCode::NOT_MODIFIED, headers, Vec::new())
@@ -189,7 +189,7 @@ fn with(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
 }
 
 const CONFIG_BYTES: usize = 64 << 10;
-const KEPT_FOR: Duration = Duration::from_secs(60);
+const KEPT_FOR: Duration = Duration::from_mins(1);
 /// The largest index file of crates.io is under 4 MiB.
 pub(super) const INDEX_BYTES: usize = 32 << 20;
 const OUR_TAG: &str = "\"gate-";

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use verify::Sha256Digest;
 
 use super::{Service, deferred, end_to_end, fault, index, read_bounded, unavailable};
-use crate::decision::{Admission, Candidate, Evidence, Finding, Verdict};
+use crate::{
+    decision::{Admission, Candidate, Evidence, Finding, Verdict},
+    ledger::LedgerError,
+};
 
 pub(super) async fn publish(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
     let limit = usize::try_from(service.limits.compressed_bytes)
@@ -34,22 +37,28 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
         Ok(Ok(Verdict::Admit(admission))) => forward(&service, &headers, body, &admission).await,
         Ok(Ok(Verdict::Refuse(findings))) => refuse(StatusCode::FORBIDDEN, &findings),
         Ok(Ok(Verdict::Defer)) => deferred("the attestation store cannot be asked"),
-        Ok(Err(answer)) => answer,
+        Ok(Err(Halt::Malformed(error))) => refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
+        Ok(Err(Halt::Ledger(error))) => fault(&error),
         Err(error) => fault(&error),
     }
 }
 
-fn decide(service: &Service, body: &[u8], evidence: &Evidence) -> Result<Verdict, Response> {
-    let bad = |error: package::Error| refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]);
-    let request = PublishRequest::split(body).map_err(bad)?;
-    let claimed = request.description(&service.registries).map_err(bad)?;
+/// Why there is no verdict.
+enum Halt {
+    Malformed(package::Error),
+    Ledger(LedgerError),
+}
+
+fn decide(service: &Service, body: &[u8], evidence: &Evidence) -> Result<Verdict, Halt> {
+    let request = PublishRequest::split(body).map_err(Halt::Malformed)?;
+    let claimed = request.description(&service.registries).map_err(Halt::Malformed)?;
     let candidate = Candidate {
         name: &claimed.name,
         version: &claimed.version,
         archive: request.archive,
         claimed: Some(&claimed),
     };
-    service.decide(&candidate, evidence).map_err(|error| fault(&error))
+    service.decide(&candidate, evidence).map_err(Halt::Ledger)
 }
 
 /// Forwards the bytes as they came; the registry's answer passes as it is, with a line of good news where it succeeded.
