@@ -151,7 +151,9 @@ fn run(command: Command) -> Result<ExitCode, Error> {
                 idle,
             };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            runtime.map_err(|_| Error::Runtime)?.block_on(logs::hammer(options, format))
+            runtime
+                .map_err(|_| Error::Runtime)?
+                .block_on(logs::hammer(options, format))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

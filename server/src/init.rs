@@ -217,8 +217,11 @@ impl std::fmt::Display for InitReport {
         writeln!(f)?;
         writeln!(f, "start            sigstore-server serve {dir}")?;
         writeln!(f)?;
-        writeln!(f, "cargo-sigstore   cargo sigstore trust add {}", self.trust_name())?;
-        writeln!(f, "                   {url}/tuf --root {dir}/trust/{ROOT}")?;
+        writeln!(
+            f,
+            "cargo-sigstore   cargo sigstore trust add {} {url}/tuf --root {dir}/trust/{ROOT}",
+            self.trust_name()
+        )?;
         writeln!(
             f,
             "sigstore-python  sigstore --trust-config {dir}/trust/{TRUST_CONFIG} sign FILE"
@@ -268,9 +271,21 @@ impl std::fmt::Display for InitReport {
 }
 
 impl InitReport {
-    fn trust_name(&self) -> &str {
-        let host = self.origin.split("//").nth(1).unwrap_or(&self.origin);
-        host.split(':').next().unwrap_or(host)
+    /// The host as a name that the trust store takes: `sigstore-example`; `local` on loopback.
+    fn trust_name(&self) -> String {
+        let authority = self.origin.split("//").nth(1).unwrap_or(&self.origin);
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        if host == "localhost" || host.starts_with("127.") || host.starts_with('[') {
+            return "local".to_owned();
+        }
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        };
+        host.chars().map(plain).take(64).collect()
     }
 }
 

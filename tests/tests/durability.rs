@@ -67,7 +67,10 @@ async fn write_until_it_dies(
 fn await_acknowledged(progress: &Progress, count: u64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while progress.acknowledged.load(Ordering::Relaxed) < count {
-        assert!(Instant::now() < deadline, "no load: {count} entries were not acknowledged");
+        assert!(
+            Instant::now() < deadline,
+            "no load: {count} entries were not acknowledged"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
