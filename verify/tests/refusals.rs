@@ -23,6 +23,7 @@ use authority::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use verify::{
     Artifact, Budget, Bundle, Digest, Error, HashAlgorithm, Policy, Sha256Digest, UnixTime,
+    agreement::{self, CrateFacts, Expectations},
     bundle::{BundleVersion, Content, SignerMaterial},
     danger,
     entry::{Entry, EntryVerifier},
@@ -1004,6 +1005,39 @@ fn policies() {
     };
     assert_eq!(ask(policy()), Ok(()));
     assert_eq!(ask(policy().only_subject()), Err(Error::SubjectMismatch));
+}
+
+#[test]
+fn provenance_signed_by_a_key_is_not_examined() {
+    let world = World::new();
+    let facts = CrateFacts {
+        name: "a".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: Sha256Digest::of(ARTIFACT),
+        package_url: "pkg:cargo/a@1.0.0".to_owned(),
+        vcs: None,
+        repository: None,
+    };
+    let examined = |recipe: Recipe, policy: &Policy| {
+        let bundle = world.bundle(&recipe.with_statement());
+        let artifact = Artifact::Bytes(ARTIFACT);
+        let verified = world
+            .verifier()
+            .unwrap()
+            .verify(&bundle, &artifact, policy, NOW)
+            .unwrap();
+        agreement::examine(&verified, &facts, &Expectations::default(), &Budget::default()).unwrap_err()
+    };
+    // By an identity the examination goes on, to what the statement says.
+    assert_eq!(examined(Recipe::default(), &policy()).code(), "build-type");
+    let signer = Key::p256();
+    let by_key = Policy::managed_key(signer.public().clone());
+    let recipe = Recipe {
+        key_hint: Some(STANDARD.encode(signer.public().id().0)),
+        signer,
+        ..Recipe::default()
+    };
+    assert_eq!(examined(recipe, &by_key), Error::NoIdentity);
 }
 
 #[test]
