@@ -35,6 +35,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Signer {
     services: Arc<Services>,
+    /// Whether everybody reads what is signed and the caller did not accept that for a private repository.
+    public_only: bool,
 }
 
 /// Whom to ask and whom to believe.
@@ -59,6 +61,7 @@ impl Signer {
         let timestamps = choose(Service::TimestampAuthority, &config.timestamp_authorities, 1, now)?;
         let trusted_root: TrustedRoot = trust.trusted_root;
         Ok(Self {
+            public_only: authority.url().host_str() == Some(PUBLIC_GOOD),
             services: Arc::new(Services {
                 authority: CertificateAuthority::new(http.clone(), authority),
                 log: SignatureLog::new(http.clone(), log, &trusted_root),
@@ -68,6 +71,13 @@ impl Signer {
         })
     }
 
+    /// Whether a repository that is not public may sign with the public instance, whose log tells everybody its name.
+    #[must_use]
+    pub fn allow_private_repository(mut self, allow: bool) -> Self {
+        self.public_only &= !allow;
+        self
+    }
+
     /// Has a fresh P-256 key certified for the token's identity. The key never leaves this process and is wiped with the
     /// session.
     ///
@@ -75,11 +85,15 @@ impl Signer {
     /// the signing profile, and says what the token says.
     ///
     /// # Errors
-    /// [`Error::Identity`] when the authority refuses the token, with the reason it does not give; [`Error::CaWrongKey`],
+    /// [`Error::Identity`] when the authority refuses the token, with the reason it does not give, or when it would tell
+    /// everybody of a private repository; [`Error::CaWrongKey`],
     /// [`Error::CaUntrusted`], [`Error::CaSct`], [`Error::CaProfile`], [`Error::CaWrongIdentity`],
     /// [`Error::CertificateExpired`] for a certificate that is not to be believed; those of
     /// [`CertificateAuthority::certify`]; [`Error::Random`].
     pub async fn certify(&self, token: &IdentityToken) -> Result<SigningSession, Error> {
+        if self.public_only {
+            token.check_public()?;
+        }
         let key = SigningKey::try_generate_from_rng(&mut SysRng).map_err(|_| Error::Random)?;
         let public_key = public_key(&key)?;
         let proof: Signature = key.sign(token.principal().as_bytes());
@@ -234,6 +248,9 @@ fn public_key(key: &SigningKey) -> Result<PublicKey, Error> {
     PublicKey::from_spki_der(der.as_bytes()).map_err(|_| Error::Random)
 }
 
+/// Host of the public instance's certificate authority.
+const PUBLIC_GOOD: &str = "fulcio.sigstore.dev";
+
 /// How far the authority's clock may be ahead of ours.
 const CLOCK_SKEW_SECS: i64 = 300;
 
@@ -321,6 +338,69 @@ mod tests {
             code(&token, &plain(Claim::Issuer, "https://other.test")),
             "ca-wrong-identity"
         );
+    }
+
+    #[test]
+    fn a_private_repository_is_not_told_to_the_world_unawares() {
+        let signer = |authority: &str| {
+            let service = |url: &str, api_version| ConfiguredService {
+                url: url.to_owned(),
+                api_version,
+                valid_for: verify::time::ValidityWindow {
+                    start: UnixTime::from_secs(0),
+                    end: None,
+                },
+                operator: String::new(),
+            };
+            let signing_config = SigningConfig {
+                certificate_authorities: vec![service(authority, 1)],
+                logs: vec![service("https://log.test", 2)],
+                timestamp_authorities: vec![service("https://stamp.test", 1)],
+                ..SigningConfig::default()
+            };
+            let trusted_root = TrustedRoot::default();
+            let http = Http::new(crate::HttpOptions::default()).unwrap();
+            Signer::new(
+                http,
+                ClientTrustConfig {
+                    trusted_root,
+                    signing_config,
+                },
+            )
+            .unwrap()
+        };
+        assert!(signer("https://fulcio.sigstore.dev").public_only);
+        assert!(
+            !signer("https://fulcio.sigstore.dev")
+                .allow_private_repository(true)
+                .public_only
+        );
+        assert!(!signer("https://sigstore.corp.test").public_only);
+        for (name, visibility, public) in [
+            ("repository_visibility", "public", true),
+            ("repository_visibility", "private", false),
+            ("repository_visibility", "internal", false),
+            ("project_visibility", "private", false),
+            ("other", "private", true),
+        ] {
+            assert_eq!(
+                token(&json!({ name: visibility })).check_public().is_ok(),
+                public,
+                "{name} {visibility}"
+            );
+        }
+    }
+
+    #[test]
+    fn events_of_strangers_are_refused() {
+        for (event, code) in [
+            ("push", None),
+            ("pull_request_target", Some("E-EVENT")),
+            ("workflow_run", Some("E-EVENT")),
+        ] {
+            let outcome = token(&json!({ "event_name": event })).check_event();
+            assert_eq!(outcome.err().map(|error| error.code()), code, "{event}");
+        }
     }
 
     #[test]

@@ -160,8 +160,13 @@ impl Log {
             Lie::Hash => proof.hashes[0][0] ^= 1,
             Lie::Root => proof.root_hash[0] ^= 1,
             Lie::Size => proof.tree_size = 5,
-            Lie::None | Lie::NoProof | Lie::Origin | Lie::CheckpointSignature => {}
-            Lie::CheckpointOfAnotherTree | Lie::Conflict | Lie::ConflictOfAnotherEntry => {}
+            Lie::None
+            | Lie::NoProof
+            | Lie::Origin
+            | Lie::CheckpointSignature
+            | Lie::CheckpointOfAnotherTree
+            | Lie::Conflict
+            | Lie::ConflictOfAnotherEntry => {}
         }
         answer.inclusion_proof = (self.lie != Lie::NoProof).then_some(proof);
         answer
@@ -197,9 +202,10 @@ impl Log {
     }
 
     fn create(&self) -> Response {
-        let index = match self.lie {
-            Lie::Conflict => Some("3"),
-            lie => (lie == Lie::ConflictOfAnotherEntry).then_some("1"),
+        let index = if self.lie == Lie::Conflict {
+            Some("3")
+        } else {
+            (self.lie == Lie::ConflictOfAnotherEntry).then_some("1")
         };
         match index {
             Some(index) => (StatusCode::CONFLICT, [("x-log-index", index)], "{}").into_response(),

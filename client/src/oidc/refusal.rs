@@ -1,4 +1,4 @@
-//! Why there is no usable token, in the words of the catalogue E-ID, E-CA and E-EVENT.
+//! Why there is no usable token, in the words of the catalogue: E-ID, E-CA, E-PRIVATE and E-EVENT.
 
 use verify::UnixTime;
 
@@ -111,6 +111,12 @@ pub enum OidcError {
         /// What the token claims.
         claims: Vec<(&'static str, String)>,
     },
+    /// A repository that is not public, in a log that everybody reads.
+    #[error("the repository is {visibility}, and the certificate would tell everybody its name, commit and workflow")]
+    Private {
+        /// What the token says: `private` or `internal`.
+        visibility: String,
+    },
     /// An event in which foreign code decides what runs.
     #[error("tokens of event `{event}` are refused: a stranger's pull request can start it")]
     Event {
@@ -187,6 +193,7 @@ impl OidcError {
             Self::Issuer { .. } => "E-CA-ISSUER",
             Self::Claim { .. } => "E-CA-CLAIM",
             Self::Refused { .. } => "E-CA-TOKEN",
+            Self::Private { .. } => "E-PRIVATE",
             Self::Event { .. } => "E-EVENT",
         }
     }
@@ -216,6 +223,7 @@ impl OidcError {
             }
             Self::Claim { .. } => "see `cargo sigstore identity` for what the token says".into(),
             Self::Refused { .. } => "compare the claims with the authority's configuration; the token itself is never shown".into(),
+            Self::Private { .. } => "sign with an instance of your own, or accept it with `--allow-private-repository`".into(),
             Self::Event { .. } => "publish on `push` of a tag, `release` or `workflow_dispatch`".into(),
         }
     }
@@ -236,6 +244,7 @@ impl OidcError {
             | Self::Issuer { .. }
             | Self::Claim { .. }
             | Self::Refused { .. }
+            | Self::Private { .. }
             | Self::Event { .. } => Class::Refused,
             Self::Http { cause, .. } => cause.class(),
             Self::Command { .. } => Class::Unavailable,

@@ -155,6 +155,32 @@ impl IdentityToken {
         }
     }
 
+    /// Refuses a token of an event in which a stranger's pull request decides what runs: publishing from one would sign in
+    /// the project's name what the stranger wrote.
+    ///
+    /// # Errors
+    /// [`OidcError::Event`].
+    pub fn check_event(&self) -> Result<(), OidcError> {
+        match self.claim("event_name") {
+            Some(event) if STRANGERS_EVENTS.contains(&event.as_str()) => Err(OidcError::Event { event }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a token that says its repository is not public.
+    ///
+    /// # Errors
+    /// [`OidcError::Private`].
+    pub fn check_public(&self) -> Result<(), OidcError> {
+        let stated = self
+            .claim("repository_visibility")
+            .or_else(|| self.claim("project_visibility"));
+        match stated {
+            Some(visibility) if visibility != "public" => Err(OidcError::Private { visibility }),
+            _ => Ok(()),
+        }
+    }
+
     /// The claims a refusal may show: who, for whom, from where; cut and on one line each.
     #[must_use]
     pub fn shown_claims(&self) -> Vec<(&'static str, String)> {
@@ -182,6 +208,9 @@ impl std::fmt::Debug for IdentityToken {
             .finish_non_exhaustive()
     }
 }
+
+/// Events that crates.io refuses too.
+const STRANGERS_EVENTS: [&str; 2] = ["pull_request_target", "workflow_run"];
 
 /// Claims that say who and where, and nothing secret.
 const SHOWN: [&str; 16] = [
