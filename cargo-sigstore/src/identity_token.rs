@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Ask no CI for a token
     #[arg(long)]
     no_ambient: bool,
+    /// Sign with the public instance although the repository is not public: its log tells everybody the repository's name
+    #[arg(long)]
+    pub(crate) allow_private_repository: bool,
 }
 
 impl Arguments {

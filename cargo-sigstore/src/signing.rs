@@ -25,7 +25,7 @@ pub(crate) async fn session(
     identity: &identity_token::Arguments,
 ) -> Result<SigningSession, Failure> {
     let options = identity.token_options(context, &trust)?;
-    let signer = Signer::new(http.clone(), trust)?;
+    let signer = Signer::new(http.clone(), trust)?.allow_private_repository(identity.allow_private_repository);
     let token = obtain(http, &options, &|name| context.variable(name)).await?;
     let session = signer.certify(&token).await?;
     let name = visible(session.identity().san.as_str());

@@ -72,7 +72,8 @@ impl Services {
             context.now(),
         )?;
         Ok(Self {
-            signer: Signer::new(http.clone(), trust)?,
+            signer: Signer::new(http.clone(), trust)?
+                .allow_private_repository(sources.identity.allow_private_repository),
             store,
             token: FreshToken::new(http.clone(), options),
             http,
@@ -86,6 +87,7 @@ impl Services {
     pub(crate) async fn attest(&mut self, context: &Context, release: &Release) -> Result<Attested, Failure> {
         let environment = |name: &str| context.variable(name);
         let token = self.token.get(&environment, context.now()).await?;
+        token.check_event()?;
         let session = self.signer.certify(token).await?;
         let identity = session.identity().clone();
         context
