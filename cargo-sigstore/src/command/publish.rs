@@ -109,7 +109,8 @@ fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, R
     let metadata = cargo.metadata(arguments.manifest_path.as_deref())?;
     let packages = select(&metadata, &arguments.package, arguments.workspace, &arguments.exclude)?;
     if !arguments.allow_dirty {
-        refuse_dirty(&packages.iter().map(|package| folder(package)).collect::<Vec<_>>())?;
+        let folders: Vec<PathBuf> = packages.iter().map(|package| folder(package)).collect();
+        refuse_dirty(&folders, || cargo.tool("git"))?;
     }
     let registry = registry_of(arguments, context, &packages)?;
     let selection = selection(arguments, &packages, &registry);

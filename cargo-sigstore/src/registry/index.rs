@@ -3,7 +3,7 @@
 //! Nothing here is evidence: the index is the registry's own word, over TLS.
 
 use client::{
-    Error as ClientError, Http, Service,
+    Http, Service,
     http::{Endpoint, Request, StatusCode},
 };
 use package::{Registries, publish::IndexLine};
@@ -28,7 +28,8 @@ pub(crate) struct IndexConfig {
 }
 
 impl IndexConfig {
-    /// Reads it from a registry's sparse index.
+    /// Reads it from a registry's sparse index. The token is shown only to a registry that asks for one [cargo book,
+    /// registry authentication].
     ///
     /// # Errors
     /// Those of the request; code `registry-index` when it is malformed or the index is no sparse one.
@@ -37,8 +38,11 @@ impl IndexConfig {
         registry: &Registry,
         token: Option<&RegistryToken>,
     ) -> Result<Self, Failure> {
-        let answer = get(http, registry, "config.json", token).await?;
-        let Some(body) = answer else {
+        let answer = match (get(http, registry, "config.json", None).await?, token) {
+            (Found::Unauthorized, Some(token)) => get(http, registry, "config.json", Some(token)).await?,
+            (answer, _) => answer,
+        };
+        let Found::Body(body) = answer else {
             return Err(malformed(registry));
         };
         serde_json::from_slice(&body).map_err(|_| malformed(registry))
@@ -66,8 +70,10 @@ pub(crate) async fn checksum(
     name: &str,
     version: &str,
 ) -> Result<Option<Sha256Digest>, Failure> {
-    let Some(body) = get(http, registry, &path_of(name), token).await? else {
-        return Ok(None);
+    let body = match get(http, registry, &path_of(name), token).await? {
+        Found::Body(body) => body,
+        Found::Nothing => return Ok(None),
+        Found::Unauthorized => return Err(malformed(registry)),
     };
     let registries = registry
         .other_index()
@@ -80,12 +86,17 @@ pub(crate) async fn checksum(
         .transpose()
 }
 
-async fn get(
-    http: &Http,
-    registry: &Registry,
-    path: &str,
-    token: Option<&RegistryToken>,
-) -> Result<Option<Vec<u8>>, Failure> {
+/// What an index answered.
+enum Found {
+    /// The file.
+    Body(Vec<u8>),
+    /// There is no such file.
+    Nothing,
+    /// It wants a token.
+    Unauthorized,
+}
+
+async fn get(http: &Http, registry: &Registry, path: &str, token: Option<&RegistryToken>) -> Result<Found, Failure> {
     let base = registry.index_url.strip_prefix("sparse+").ok_or_else(|| {
         Failure::from(Error::Git {
             index_url: registry.index_url.clone(),
@@ -98,17 +109,18 @@ async fn get(
     }
     let answer = http.send(request).await?;
     // An index says "no such crate" in any of these ways.
-    if [
+    let nothing = [
         StatusCode::NOT_FOUND,
         StatusCode::GONE,
         StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
-    ]
-    .contains(&answer.status())
-    {
-        return Ok(None);
+    ];
+    if nothing.contains(&answer.status()) {
+        return Ok(Found::Nothing);
     }
-    let answer: Result<_, ClientError> = answer.expect(&[StatusCode::OK]);
-    Ok(Some(answer?.into_body()))
+    if answer.status() == StatusCode::UNAUTHORIZED && token.is_none() {
+        return Ok(Found::Unauthorized);
+    }
+    Ok(Found::Body(answer.expect(&[StatusCode::OK])?.into_body()))
 }
 
 /// Where the index keeps a package: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd`.

@@ -142,7 +142,12 @@ impl Cargo {
     }
 
     fn bare(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.tool(&self.program)
+    }
+
+    /// Any other program in the same scrubbed environment: git runs what its configuration names.
+    pub(crate) fn tool(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().envs(self.environment.iter().cloned());
         command.stdin(Stdio::null());
         command

@@ -90,13 +90,14 @@ fn in_order<'a>(mut rest: BTreeMap<&'a str, &'a Package>) -> Result<Vec<&'a Pack
     Ok(order)
 }
 
-/// Refuses when git knows of uncommitted changes in these folders. Without git there is nothing to compare with.
+/// Refuses when git, as `git` starts it, knows of uncommitted changes in these folders. Without git there is nothing to
+/// compare with.
 ///
 /// # Errors
 /// [`Error::Dirty`].
-pub(crate) fn refuse_dirty(folders: &[PathBuf]) -> Result<(), Error> {
+pub(crate) fn refuse_dirty(folders: &[PathBuf], git: impl Fn() -> Command) -> Result<(), Error> {
     for folder in folders {
-        let changed = uncommitted(folder);
+        let changed = uncommitted(folder, git());
         if !changed.is_empty() {
             return Err(Error::Dirty {
                 folder: folder.clone(),
@@ -108,8 +109,8 @@ pub(crate) fn refuse_dirty(folders: &[PathBuf]) -> Result<(), Error> {
 }
 
 /// What `git status` lists, at most ten lines.
-fn uncommitted(folder: &Path) -> Vec<String> {
-    let output = Command::new("git")
+fn uncommitted(folder: &Path, mut git: Command) -> Vec<String> {
+    let output = git
         .arg("-C")
         .arg(folder)
         .args(["status", "--porcelain", "--untracked-files=all", "--", "."])
@@ -268,9 +269,9 @@ mod tests {
         git(&["add", "a"]);
         git(&["commit", "-qm", "a"]);
         let folders = [folder.path().to_owned()];
-        assert_eq!(refuse_dirty(&folders), Ok(()));
+        assert_eq!(refuse_dirty(&folders, || Command::new("git")), Ok(()));
         std::fs::write(folder.path().join("b"), "1").unwrap();
-        let refused = refuse_dirty(&folders).unwrap_err();
+        let refused = refuse_dirty(&folders, || Command::new("git")).unwrap_err();
         assert!(matches!(refused, Error::Dirty { changed, .. } if changed == ["?? b"]));
     }
 }
