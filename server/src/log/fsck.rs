@@ -354,11 +354,13 @@ impl Rebuild<'_> {
             && leaf.to_bytes() == entry
             && leaf.extensions == sct::leaf_index_extension(index)
             && chain.iter().all(|fingerprint| self.issuers.contains(fingerprint));
-        let LoggedCertificate::Precertificate { issuer_key_hash, tbs } = &leaf.logged else {
-            return None;
-        };
         self.named_issuers.extend(chain);
-        let identity = leaf::precertificate_identity(issuer_key_hash, tbs);
+        let identity = match &leaf.logged {
+            LoggedCertificate::Precertificate { issuer_key_hash, tbs } => {
+                leaf::precertificate_identity(issuer_key_hash, tbs)
+            }
+            LoggedCertificate::Certificate(der) => leaf::certificate_identity(der),
+        };
         is_whole.then_some(Expected::Timed {
             identity,
             time_ms: leaf.timestamp_ms,

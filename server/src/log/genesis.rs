@@ -1,24 +1,32 @@
 //! The first entry of each log, made by the log itself: no user's entry has index 0 or an empty proof, which clients in the field
 //! cannot read.
 
+use std::str::FromStr as _;
+
+use der::Encode as _;
 use verify::{
-    HashAlgorithm,
+    HashAlgorithm, UnixTime,
     entry::{Entry, EntryVerifier, HashedRekordV001, HashedRekordV002},
     key::KeyDetails,
 };
+use x509_cert::name::Name;
 
 use super::{
     LogError, LogKind,
-    leaf::{BodyLeaf, LeafBuilder, PrecertificateLeaf, PromisedLeaf},
+    leaf::{BodyLeaf, CertificateLeaf, LeafBuilder, PromisedLeaf},
     spec::LogSpec,
 };
-use crate::keys::SigningKey;
+use crate::{
+    keys::{KeyError, SigningKey},
+    x509::{self, Fields, X509Error},
+};
 
 /// The genesis leaf of a log.
 ///
 /// The v1 log signs its origin with its own P-256 key. The v2 log's Ed25519 key signs checkpoints only (`hashedrekord` knows
-/// Ed25519 prehashed alone), so a key that is thrown away signs. The CT log's leaf names its origin where a certificate would be.
-pub(super) fn leaf(spec: &LogSpec) -> Result<Box<dyn LeafBuilder>, LogError> {
+/// Ed25519 prehashed alone), so a key that is thrown away signs. The CT log's leaf is a certificate of its own key,
+/// named after its origin, that nothing trusts.
+pub(super) fn leaf(spec: &LogSpec, now_ms: u64) -> Result<Box<dyn LeafBuilder>, LogError> {
     let message = format!("{}\ngenesis\n", spec.origin);
     let digest = HashAlgorithm::Sha256.digest(message.as_bytes());
     Ok(match spec.kind {
@@ -43,11 +51,28 @@ pub(super) fn leaf(spec: &LogSpec) -> Result<Box<dyn LeafBuilder>, LogError> {
                 key: spec.key.clone(),
             })
         }
-        LogKind::Certificates => Box::new(PrecertificateLeaf {
-            precertificate: Vec::new(),
-            tbs: message.into_bytes(),
-            issuer_key_hash: spec.key.public_key().id().0,
-            chain: Vec::new(),
+        LogKind::Certificates => Box::new(CertificateLeaf {
+            der: certificate(spec, now_ms)?,
         }),
     })
+}
+
+/// A self-signed certificate, valid for one second.
+fn certificate(spec: &LogSpec, now_ms: u64) -> Result<Vec<u8>, LogError> {
+    let now = UnixTime::from_secs(i64::try_from(now_ms / 1000).unwrap_or(0));
+    let spki = spec.key.public_key().spki_der().to_vec();
+    let make = || -> Result<Vec<u8>, X509Error> {
+        let name = Name::from_str(&format!("CN=genesis,O={}", spec.origin))?.to_der()?;
+        let fields = Fields {
+            serial: x509::random_serial()?,
+            issuer: name.clone(),
+            subject: name,
+            not_before: now,
+            not_after: now.plus_secs(1),
+            extensions: vec![x509::subject_key_identifier(&spki)?],
+            subject_public_key_info: spki.clone(),
+        };
+        x509::sign(&fields.to_tbs(&spec.key)?, &spec.key)
+    };
+    make().map_err(|_| LogError::Signing(KeyError::Library))
 }

@@ -9,6 +9,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use verify::tile::{self, TileId};
 
 use super::{LogError, fields, request::RequestError, storage::Log};
@@ -104,9 +105,10 @@ impl Failure {
     fn respond(&self, body: serde_json::Value) -> Response {
         let mut response = (self.status(), [(header::CACHE_CONTROL, NO_STORE)], Json(body)).into_response();
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            response.headers_mut().insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(rand::random_range(RETRY_AFTER_SECONDS)),
+            );
         }
         response
     }
@@ -124,20 +126,32 @@ impl Failure {
     }
 }
 
-/// Reads a request's body, never more than `limit` bytes of it.
-pub(super) async fn read_body(request: Request, limit: usize) -> Result<Vec<u8>, RequestError> {
+/// A request body and the memory reserved for it.
+pub(super) struct RequestBody {
+    pub(super) bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Reads a request's body, never more than `limit` bytes of it, when there is memory for it.
+pub(super) async fn read_body(log: &Log, request: Request, limit: usize) -> Result<RequestBody, Failure> {
     let too_large = RequestError::TooLarge { limit };
-    if content_length(request.headers()).is_some_and(|length| length > limit) {
-        return Err(too_large);
+    let length = content_length(request.headers()).unwrap_or(limit);
+    if length > limit {
+        return Err(too_large.into());
     }
+    let permit = log.admit(length)?;
     let body: Body = request.into_body();
     match axum::body::to_bytes(body, limit).await {
-        Ok(bytes) => Ok(bytes.into()),
+        Ok(bytes) => Ok(RequestBody {
+            bytes: bytes.into(),
+            _permit: permit,
+        }),
         Err(error) => Err(if is_length_limit(&error) {
             too_large
         } else {
             RequestError::Body
-        }),
+        }
+        .into()),
     }
 }
 
@@ -224,5 +238,5 @@ pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 const NO_STORE: &str = "no-store";
 
-/// An overloaded log has room again after a few commits.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// An overloaded log has room again after a few commits; spread, so that not everybody comes back at once.
+const RETRY_AFTER_SECONDS: std::ops::RangeInclusive<u16> = 1..=3;

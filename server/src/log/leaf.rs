@@ -58,6 +58,12 @@ pub(super) struct PrecertificateLeaf {
     pub(super) chain: Vec<Vec<u8>>,
 }
 
+/// A final certificate in the CT log: the log's own, as its genesis.
+#[derive(Debug)]
+pub(super) struct CertificateLeaf {
+    pub(super) der: Vec<u8>,
+}
+
 impl LeafBuilder for BodyLeaf {
     fn identity(&self) -> [u8; 32] {
         merkle::leaf_hash(&self.body)
@@ -98,6 +104,27 @@ impl LeafBuilder for PromisedLeaf {
     }
 }
 
+impl LeafBuilder for CertificateLeaf {
+    fn identity(&self) -> [u8; 32] {
+        certificate_identity(&self.der)
+    }
+    fn waiting_bytes(&self) -> usize {
+        self.der.len()
+    }
+    fn leaf(&self, index: u64, time_ms: u64) -> Result<Leaf, LogError> {
+        Ok(ct_leaf(
+            &TileLeaf {
+                timestamp_ms: time_ms,
+                logged: LoggedCertificate::Certificate(self.der.clone()),
+                extensions: verify::sct::leaf_index_extension(index).to_vec(),
+                precertificate: Vec::new(),
+                chain_fingerprints: Vec::new(),
+            },
+            Vec::new(),
+        ))
+    }
+}
+
 impl LeafBuilder for PrecertificateLeaf {
     fn identity(&self) -> [u8; 32] {
         precertificate_identity(&self.issuer_key_hash, &self.tbs)
@@ -124,17 +151,18 @@ impl LeafBuilder for PrecertificateLeaf {
             precertificate: self.precertificate.clone(),
             chain_fingerprints: issuers.iter().map(|(fingerprint, _)| *fingerprint).collect(),
         };
-        let merkle_leaf = verify::sct::merkle_tree_leaf(time_ms, &leaf.logged, &leaf.extensions);
-        let hash = merkle::leaf_hash(&merkle_leaf);
-        let entry = leaf.to_bytes();
-        let seal = Sha256::digest(&entry).to_vec();
-        Ok(Leaf {
-            entry,
-            hash,
-            time_ms,
-            seal,
-            issuers,
-        })
+        Ok(ct_leaf(&leaf, issuers))
+    }
+}
+
+fn ct_leaf(leaf: &TileLeaf, issuers: Vec<([u8; 32], Vec<u8>)>) -> Leaf {
+    let entry = leaf.to_bytes();
+    Leaf {
+        hash: merkle::leaf_hash(&leaf.merkle_tree_leaf()),
+        time_ms: leaf.timestamp_ms,
+        seal: Sha256::digest(&entry).to_vec(),
+        entry,
+        issuers,
     }
 }
 
@@ -150,4 +178,9 @@ pub(super) fn precertificate_identity(issuer_key_hash: &[u8; 32], tbs: &[u8]) ->
     hash.update(issuer_key_hash);
     hash.update(tbs);
     hash.finalize().into()
+}
+
+/// A final certificate is itself.
+pub(super) fn certificate_identity(der: &[u8]) -> [u8; 32] {
+    Sha256::digest(der).into()
 }

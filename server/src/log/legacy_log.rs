@@ -192,10 +192,10 @@ async fn create(State(log): State<LegacyLog>, request: Request) -> Response {
 }
 
 async fn write(log: &LegacyLog, request: Request) -> Result<Answer, Failure> {
-    let bytes = http::read_body(request, BODY_LIMIT_BYTES).await?;
+    let request = http::read_body(&log.log, request, BODY_LIMIT_BYTES).await?;
     let checked = log
         .log
-        .compute(move || request::body_of(&request_v1::parse_v1(&bytes)?));
+        .compute(move || request::body_of(&request_v1::parse_v1(&request.bytes)?));
     let body = checked.await??;
     Ok(log.append(body).await?)
 }
@@ -295,12 +295,12 @@ fn one(found: Result<Option<Answer>, LogError>) -> Response {
 }
 
 async fn retrieve(State(log): State<LegacyLog>, request: Request) -> Response {
-    let bytes = match http::read_body(request, BODY_LIMIT_BYTES).await {
-        Ok(bytes) => bytes,
-        Err(error) => return Failure::from(error).into_v1(),
+    let request = match http::read_body(&log.log, request, BODY_LIMIT_BYTES).await {
+        Ok(request) => request,
+        Err(failure) => return failure.into_v1(),
     };
     let reader = log.clone();
-    match log.log.compute(move || find_all(&reader, &bytes)).await {
+    match log.log.compute(move || find_all(&reader, &request.bytes)).await {
         Ok(Ok(found)) => Json(found).into_response(),
         Ok(Err(Failure::Request(error @ RequestError::TooMany { .. }))) => {
             let mut response = Failure::from(error).into_v1();

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -51,6 +52,8 @@ pub(super) struct Queue {
     ready: Condvar,
     most_entries: usize,
     most_bytes: usize,
+    /// How long the writer waits for work before it looks at the clock.
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -61,12 +64,13 @@ struct Inner {
 }
 
 impl Queue {
-    pub(super) fn new(most_entries: usize, most_bytes: usize) -> Self {
+    pub(super) fn new(most_entries: usize, most_bytes: usize, patience: Duration) -> Self {
         Self {
             inner: Mutex::new(Inner::default()),
             ready: Condvar::new(),
             most_entries,
             most_bytes,
+            patience,
         }
     }
 
@@ -83,7 +87,9 @@ impl Queue {
         }
         inner.bytes = total;
         inner.work.submissions.push(submission);
+        let waiting = inner.work.submissions.len();
         drop(inner);
+        metrics::gauge!("log_queue_depth").set(lossy(waiting));
         self.ready.notify_one();
         Ok(())
     }
@@ -105,15 +111,26 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// Takes everything that waits; waits until there is something. None when the queue is closed and empty.
+    /// Takes everything that waits; waits until there is something, or for so long that nothing is taken. None when the queue is
+    /// closed and empty.
     pub(super) fn take(&self) -> Option<Work> {
         let mut inner = self.lock();
         while inner.work.is_empty() && !inner.closed {
-            inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.ready.wait_timeout(inner, self.patience);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            inner = guard;
+            if timeout.timed_out() {
+                break;
+            }
+        }
+        if inner.closed && inner.work.is_empty() {
+            return None;
         }
         inner.bytes = 0;
         let work = std::mem::take(&mut inner.work);
-        (!work.is_empty()).then_some(work)
+        drop(inner);
+        metrics::gauge!("log_queue_depth").set(0.0);
+        Some(work)
     }
 
     /// Refuses everything from now on; what waits is still done.
@@ -132,6 +149,11 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number for a metric, where precision does not matter.
+fn lossy(value: usize) -> f64 {
+    f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
 impl Work {

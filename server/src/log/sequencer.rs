@@ -41,6 +41,8 @@ pub(super) struct Sequencer {
     pub(super) logs: HashMap<LogKind, OpenLog>,
     /// Entries, from the first, that files hold and the database need not; kept until a commit has said so.
     pub(super) owed: BTreeMap<LogKind, u64>,
+    /// Age at which the CT log's checkpoint is signed again.
+    pub(super) renew_after_ms: u64,
 }
 
 /// A log that this process writes.
@@ -71,6 +73,8 @@ struct Draft<'t> {
     placed: HashMap<[u8; 32], Placement>,
     tiles: Vec<FullTile>,
     bundles: Vec<FullBundle>,
+    /// Sign even an unchanged tree.
+    renew: bool,
 }
 
 /// What a transaction did, before anybody may know.
@@ -96,13 +100,28 @@ struct Drafted {
     time_ms: u64,
 }
 
+/// Refuses and answers everybody when the writer ends, be it by a panic.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl OpenLog {
+    fn is_stale(&self, now_ms: u64, renew_after_ms: u64) -> bool {
+        now_ms.saturating_sub(self.last_time_ms) >= renew_after_ms
+    }
+}
+
 impl Sequencer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        let _closing = Closing(Arc::clone(&self.queue));
         while let Some(work) = self.queue.take() {
             self.work(work);
             if self.crash.is_dead() {
-                self.queue.abandon();
                 return;
             }
         }
@@ -112,7 +131,7 @@ impl Sequencer {
         for attachment in work.attachments {
             self.attach(attachment);
         }
-        if work.submissions.is_empty() && work.archived.is_empty() {
+        if work.submissions.is_empty() && work.archived.is_empty() && !self.is_stale() {
             return;
         }
         let started = Instant::now();
@@ -135,6 +154,14 @@ impl Sequencer {
         }
     }
 
+    /// Whether the CT log's checkpoint has become so old that it is signed again.
+    fn is_stale(&self) -> bool {
+        let now = (self.clock)();
+        self.logs
+            .get(&LogKind::Certificates)
+            .is_some_and(|log| log.is_stale(now, self.renew_after_ms))
+    }
+
     /// One transaction for everything that waits, over all logs.
     fn commit(&mut self, submissions: &[Submission]) -> Result<Outcome, LogError> {
         let now = (self.clock)();
@@ -145,7 +172,7 @@ impl Sequencer {
         for (kind, size) in &self.owed {
             database::prune(&transaction, *kind, *size)?;
         }
-        let outcome = sequence(&transaction, &self.logs, now, submissions)?;
+        let outcome = sequence(&transaction, &self.logs, now, self.renew_after_ms, submissions)?;
         let (prunes, sequences) = (!self.owed.is_empty(), !submissions.is_empty());
         self.crash.reach_if(prunes, CrashPoint::PruneLost)?;
         self.crash.reach_if(sequences, CrashPoint::CommitLost)?;
@@ -225,7 +252,7 @@ impl Sequencer {
             });
         }
         let now = (self.clock)();
-        let first = genesis::leaf(spec)?;
+        let first = genesis::leaf(spec, now)?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate);
@@ -264,6 +291,7 @@ fn sequence(
     transaction: &Transaction<'_>,
     logs: &HashMap<LogKind, OpenLog>,
     now_ms: u64,
+    renew_after_ms: u64,
     submissions: &[Submission],
 ) -> Result<Outcome, LogError> {
     let mut drafts: HashMap<LogKind, Draft<'_>> = HashMap::new();
@@ -277,6 +305,16 @@ fn sequence(
             }
         };
         placements.push(draft.place(submission.builder.as_ref())?);
+    }
+    if let Some(log) = logs
+        .get(&LogKind::Certificates)
+        .filter(|log| log.is_stale(now_ms, renew_after_ms))
+        && let std::collections::hash_map::Entry::Vacant(entry) = drafts.entry(LogKind::Certificates)
+    {
+        entry.insert(Draft {
+            renew: true,
+            ..Draft::begin(transaction, log, now_ms)?
+        });
     }
     let drafted = drafts.into_iter().map(|(kind, draft)| Ok((kind, draft.finish()?)));
     Ok(Outcome {
@@ -342,6 +380,7 @@ impl<'t> Draft<'t> {
             tail,
             time_ms,
             placed: HashMap::new(),
+            renew: false,
             tiles: Vec::new(),
             bundles,
         }
@@ -418,7 +457,7 @@ impl<'t> Draft<'t> {
     fn finish(mut self) -> Result<Drafted, LogError> {
         let (kind, old_size) = (self.spec.kind, self.head.size);
         let root = self.tree.root();
-        if self.tree.size() != old_size {
+        if self.tree.size() != old_size || self.renew {
             if !self.bundles.is_empty() {
                 for level in 1..self.tree.levels() {
                     database::put_edge(self.connection, kind, level, &self.tree.level(level).concat())?;

@@ -1,7 +1,5 @@
 //! The signature log: Rekor v2's API on tiles. Ed25519 (or P-256), origin = bare host name.
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     extract::{Request, State},
@@ -131,9 +129,9 @@ async fn create(State(log): State<SignatureLog>, request: Request) -> Response {
 }
 
 async fn write(log: &SignatureLog, request: Request) -> Result<TransparencyLogEntry, Failure> {
-    let bytes = Arc::new(http::read_body(request, BODY_LIMIT_BYTES).await?);
+    let request = http::read_body(&log.log, request, BODY_LIMIT_BYTES).await?;
     let checked = log.log.compute(move || {
-        let entry = request::parse_v2(&bytes)?;
+        let entry = request::parse_v2(&request.bytes)?;
         let body = request::body_of(&entry)?;
         Ok::<_, Failure>((entry, body))
     });

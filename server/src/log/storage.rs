@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     LogError,
@@ -42,6 +42,10 @@ pub struct StorageOptions {
     pub pending_bundles: usize,
     /// Most pages (of 4096 bytes) that the database file may grow to; without, as many as the disk holds.
     pub database_pages: Option<u32>,
+    /// Age at which the CT log's checkpoint is signed again though nothing was logged: readers want one within a day [RFC 6962 §3].
+    pub checkpoint_age: Duration,
+    /// Most bytes of request bodies held at the same time.
+    pub body_bytes: usize,
 }
 
 impl Default for StorageOptions {
@@ -51,6 +55,8 @@ impl Default for StorageOptions {
             queue_bytes: 64 << 20,
             pending_bundles: 256,
             database_pages: None,
+            checkpoint_age: Duration::from_hours(6),
+            body_bytes: 128 << 20,
         }
     }
 }
@@ -62,6 +68,8 @@ struct Handle {
     /// Closed before the writer, whose closing then leaves one file without a write-ahead log.
     reader: Mutex<Option<Connection>>,
     cpu: Arc<Semaphore>,
+    /// Kibibytes of request bodies that may still be read.
+    bodies: Arc<Semaphore>,
     pending_bundles: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Locked for as long as we live.
@@ -99,7 +107,15 @@ impl Storage {
         let connection = database::open(&path, options.database_pages)?;
         let reader = Mutex::new(Some(database::open_read_only(&path)?));
         files::flush_folder(data)?;
-        let queue = Arc::new(Queue::new(options.queue_entries, options.queue_bytes));
+        let queue = Arc::new(Queue::new(
+            options.queue_entries,
+            options.queue_bytes,
+            options
+                .checkpoint_age
+                .checked_div(4)
+                .unwrap_or_default()
+                .max(Duration::from_millis(10)),
+        ));
         let (wake, woken) = mpsc::channel();
         let archiver = Archiver {
             queue: Arc::clone(&queue),
@@ -115,6 +131,7 @@ impl Storage {
             wake,
             logs: HashMap::new(),
             owed: BTreeMap::new(),
+            renew_after_ms: u64::try_from(options.checkpoint_age.as_millis()).unwrap_or(u64::MAX),
         };
         let threads = vec![
             spawn("log-writer", move || sequencer.run())?,
@@ -126,6 +143,7 @@ impl Storage {
             data: data.to_owned(),
             reader,
             cpu: Arc::new(Semaphore::new(processors)),
+            bodies: Arc::new(Semaphore::new((options.body_bytes / 1024).min(Semaphore::MAX_PERMITS))),
             pending_bundles: options.pending_bundles,
             threads: Mutex::new(threads),
             _lock: lock,
@@ -184,6 +202,13 @@ impl Log {
 
     pub(super) fn published(&self) -> Arc<Published> {
         self.state.published()
+    }
+
+    /// Reserves memory for a request body of at most `bytes`, for as long as the permit lives.
+    pub(super) fn admit(&self, bytes: usize) -> Result<OwnedSemaphorePermit, LogError> {
+        let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).saturating_add(1);
+        let permit = Arc::clone(&self.storage.handle.bodies).try_acquire_many_owned(kibibytes);
+        permit.map_err(|_| LogError::Overloaded)
     }
 
     /// Runs blocking work (signature checks, proofs, reads) on as many threads as there are processors.

@@ -95,6 +95,16 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// The CT log without its API.
+    fn open_ct_state(&self, logs: &Logs) -> Log {
+        logs.raw
+            .storage
+            .log(LogSpec::certificates(HOST, self.ct.clone()).unwrap())
+            .unwrap()
+    }
+}
+
 impl Logs {
     /// Appends `count` bodies of their own to the signature log, in few commits.
     async fn fill(&self, from: u64, count: u64) {

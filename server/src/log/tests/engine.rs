@@ -310,3 +310,52 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
         .unwrap();
     assert_eq!(log.append(body(2000)).await.unwrap_err().code(), "log-overloaded");
 }
+
+#[tokio::test]
+async fn an_idle_ct_log_renews_its_checkpoint() {
+    let bench = Bench::new();
+    let clock = Arc::clone(&bench.clock_ms);
+    let clock = Arc::new(move || clock.load(Ordering::Relaxed));
+    let options = StorageOptions {
+        checkpoint_age: std::time::Duration::from_millis(100),
+        ..StorageOptions::default()
+    };
+    let storage = Storage::start(&bench.data(), &options, clock, Crash::default()).unwrap();
+    let log = CtLog::open(&storage, HOST, bench.ct.clone(), Vec::new()).unwrap();
+    let first = log.checkpoint();
+    let time_of = |text: &str| {
+        let signed = SignedCheckpoint::parse(text.as_bytes(), &verify::Budget::default()).unwrap();
+        (
+            signed.checkpoint.size,
+            signed.verify_tree_head(bench.ct.public_key()).unwrap(),
+        )
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(log.checkpoint(), first, "the clock stood still");
+    bench.clock_ms.fetch_add(100, Ordering::Relaxed);
+    let renewed = loop {
+        let now = log.checkpoint();
+        if now != first {
+            break now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!((time_of(&first).0, time_of(&renewed).0), (1, 1));
+    assert_eq!(time_of(&renewed).1, time_of(&first).1 + 100);
+    drop((log, storage));
+    assert!(crate::log::fsck(&bench.data()).unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn the_genesis_of_the_ct_log_is_a_certificate_of_its_key() {
+    let bench = Bench::new();
+    let logs = bench.open();
+    let ct = bench.open_ct_state(&logs);
+    let entry = ct.state.entry(&ct.published(), 0).unwrap();
+    let (leaf, _) = verify::sct::TileLeaf::from_bytes(&entry).unwrap();
+    let verify::sct::LoggedCertificate::Certificate(der) = leaf.logged else {
+        panic!("{:?}", leaf.logged)
+    };
+    let certificate = verify::certificate::Certificate::from_der(&der, &verify::Budget::default()).unwrap();
+    assert_eq!(certificate.public_key(), bench.ct.public_key());
+}

@@ -503,3 +503,41 @@ async fn the_hammer_measures_answers_that_hold() {
         "hammer-status"
     );
 }
+
+#[tokio::test]
+async fn more_bodies_than_memory_are_told_to_come_back() {
+    let bench = Bench::new();
+    let options = StorageOptions {
+        body_bytes: 10 << 10,
+        ..StorageOptions::default()
+    };
+    let storage = Storage::open_with(&bench.data(), &options).unwrap();
+    let log = SignatureLog::open(&storage, HOST, bench.ed25519.clone()).unwrap();
+    let url = serve(log.router()).await;
+    let key = SigningKey::generate_p256().unwrap();
+    let send = async |body: String| {
+        http()
+            .post(format!("{url}/api/v2/log/entries"))
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        send(hashedrekord(&key, b"x").to_request().to_string()).await.status(),
+        201
+    );
+    let refused = send(" ".repeat(20 << 10)).await;
+    assert_eq!(refused.status(), 503);
+    let seconds: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&seconds));
+    let error: Value = refused.json().await.unwrap();
+    assert_eq!(
+        (&error["code"], &error["details"][0]["reason"]),
+        (&json!(14), &json!("log-overloaded"))
+    );
+    assert_eq!(
+        send(hashedrekord(&key, b"y").to_request().to_string()).await.status(),
+        201
+    );
+}
