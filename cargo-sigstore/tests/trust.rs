@@ -274,7 +274,7 @@ fn offline_nothing_is_fetched() {
     let refused = world.run("trust show public-good --offline").assert().code(3);
     let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
     assert!(
-        text.starts_with("error[trust-no-cache]: nothing is cached for `public-good`\nhint: "),
+        text.starts_with("error[trust-no-cache]: nothing usable is cached for `public-good`\nhint: "),
         "{text}"
     );
     let line = format!(

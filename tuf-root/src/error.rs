@@ -229,7 +229,7 @@ pub enum Error {
         name: String,
     },
     /// Nothing cached to work with offline.
-    #[error("nothing is cached for `{name}`")]
+    #[error("nothing usable is cached for `{name}`")]
     NoCache {
         /// The trust root.
         name: String,

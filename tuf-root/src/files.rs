@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
     path::Path,
+    time::Duration,
 };
 
 use crate::Error;
@@ -109,17 +110,35 @@ pub(crate) fn rename_folder(from: tempfile::TempDir, to: &Path) -> Result<(), Er
     to.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Keeps other writers out while the answer lives.
+/// Keeps other writers out while the answer lives; waits for them.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(Error::io("open", &path))?;
-    file.lock().map_err(Error::io("lock", &path))?;
+    let file = lock_file(dir)?;
+    file.lock().map_err(Error::io("lock", dir.join(LOCK)))?;
     Ok(file)
+}
+
+/// [`lock`] without holding up the thread; none when others keep it for longer than `patience`.
+pub(crate) async fn lock_within(dir: &Path, patience: Duration) -> Result<Option<File>, Error> {
+    let file = lock_file(dir)?;
+    let given_up = tokio::time::Instant::now().checked_add(patience);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", dir.join(LOCK))(error)),
+            Err(fs::TryLockError::WouldBlock) => {}
+        }
+        if given_up.is_none_or(|end| tokio::time::Instant::now() >= end) {
+            return Ok(None);
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+fn lock_file(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    options.open(&path).map_err(Error::io("open", &path))
 }
 
 /// Waits until the names in a folder are on the disk.
@@ -142,6 +161,9 @@ pub(crate) const TEMPORARY: &str = ".tmp-";
 
 /// The file whose lock keeps two writers apart; always empty.
 pub(crate) const LOCK: &str = ".lock";
+
+/// How often a lock is tried: nobody notices the delay beside a network round trip.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Public metadata may be served by another user than the one who writes it.
 #[cfg(unix)]

@@ -9,7 +9,7 @@
 //! The public instances ([`PUBLIC_INSTANCES`]) need not be added. Nothing is trusted on first use: a root comes from a file, or
 //! is downloaded and compared with a digest that the user got elsewhere.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -181,7 +181,12 @@ impl TrustStore {
     pub async fn update(&self, name: &str, now: UnixTime) -> Result<Loaded, Error> {
         let instance = self.ensure(name)?;
         let place = self.dir.join(name);
-        let _lock = files::lock(&place)?;
+        let _lock = files::lock_within(&place, UPDATE_PATIENCE)
+            .await?
+            .ok_or_else(|| Error::Unavailable {
+                url: instance.url.clone(),
+                reason: "another process has been updating it for minutes".to_owned(),
+            })?;
         let targets_url = format!("{}targets/", instance.url);
         let source = Source::Web {
             metadata_url: &instance.url,
@@ -295,6 +300,8 @@ impl TrustStore {
         self.instance(name)?;
         let place = self.dir.join(name);
         let refreshed = self.refreshed(name).ok_or_else(no_cache)?;
+        // a reader of a cache that cannot be written goes without: each file is whole, and all are checked together
+        let _lock = files::lock_within(&place, READ_PATIENCE).await.ok().flatten();
         let mut reader = Reader::open(&place.join(METADATA), &place.join(TARGETS), Source::Cache)?;
         let read = reader.refresh(now).await;
         read.map_err(|error| error.or_no_cache(name))?;
@@ -314,13 +321,13 @@ impl TrustStore {
 }
 
 impl Error {
-    /// What the cache cannot answer is not cached.
+    /// What is no use in the cache, for instance after an update that was cut short, is as good as not cached.
     fn or_no_cache(self, name: &str) -> Self {
-        let nothing_there = matches!(self, Self::Unavailable { .. });
-        if nothing_there {
-            Self::NoCache { name: name.to_owned() }
-        } else {
+        let kept = matches!(self, Self::Io { .. } | Self::Document { .. } | Self::Internal { .. });
+        if kept {
             self
+        } else {
+            Self::NoCache { name: name.to_owned() }
         }
     }
 }
@@ -403,6 +410,12 @@ pub const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
 
 /// How long an answer is used without asking again: an hour, far below the day that a timestamp usually lives.
 const FRESH_SECONDS: i64 = 3600;
+
+/// How long an update waits for another of the same trust root: two that reach their time limits.
+const UPDATE_PATIENCE: Duration = Duration::from_mins(2);
+
+/// How long a reader of the cache waits for an update.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 const METADATA: &str = "metadata";
 const TARGETS: &str = "targets";

@@ -396,7 +396,8 @@ async fn a_damaged_cache_is_replaced_not_believed() {
         let mut bad = good.clone();
         *bad.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()).unwrap() ^= 1;
         fs::write(world.cached(file), &bad).unwrap();
-        assert!(world.store.load("ours", true, NOW).await.is_err(), "{file}");
+        let refused = world.store.load("ours", true, NOW).await.unwrap_err();
+        assert!(matches!(refused, Error::NoCache { .. }), "{file}: {refused}");
         world.store.load("ours", false, NOW).await.unwrap();
         assert_eq!(fs::read(world.cached(file)).unwrap(), good, "{file}");
     }
@@ -479,6 +480,54 @@ async fn a_cache_that_cannot_be_written_is_reported() {
     let refused = world.store.update("ours", NOW).await.unwrap_err();
     assert!(matches!(refused, Error::Io { .. }), "{refused}");
     assert_eq!((refused.code(), refused.exit_code()), ("tuf-io", 3));
+}
+
+#[tokio::test]
+async fn an_update_that_was_cut_short_leaves_no_half_trust() {
+    let world = World::new().await;
+    world.store.update("ours", NOW).await.unwrap();
+    world.publish(&documents(), &[]).unwrap();
+    let snapshot = world.dir().join("2.snapshot.json");
+    let good = fs::read(&snapshot).unwrap();
+    fs::remove_file(&snapshot).unwrap();
+    assert!(matches!(
+        world.store.update("ours", NOW).await,
+        Err(Error::Unavailable { .. })
+    ));
+    let refused = world.store.load("ours", true, NOW).await.unwrap_err();
+    assert!(matches!(refused, Error::NoCache { .. }), "{refused}");
+    fs::write(&snapshot, good).unwrap();
+    world.store.load("ours", false, NOW).await.unwrap();
+    assert_eq!(
+        world.store.load("ours", true, NOW).await.unwrap().heads.targets.version,
+        2
+    );
+}
+
+#[tokio::test]
+async fn updates_and_readers_do_not_disturb_each_other() {
+    let world = World::new().await;
+    world.store.update("ours", NOW).await.unwrap();
+    let (dir, key) = (world.dir(), &world.keys);
+    for _ in 0..5 {
+        repository::publish(
+            &dir,
+            &documents(),
+            &BTreeSet::new(),
+            &[&key.targets[0]],
+            &key.online,
+            NOW,
+        )
+        .unwrap();
+        let (update, load) = (world.store.update("ours", NOW), world.store.load("ours", true, NOW));
+        let (again, loaded) = (world.store.update("ours", NOW), world.store.load("ours", true, NOW));
+        let (a, b, c, d) = tokio::join!(update, load, again, loaded);
+        let versions = [a, b, c, d].map(|done| done.unwrap().heads.targets.version);
+        assert!(
+            versions[0] == versions[2] && versions[1] >= versions[0].saturating_sub(1),
+            "{versions:?}"
+        );
+    }
 }
 
 #[tokio::test]
