@@ -97,6 +97,7 @@ impl Http {
                 roots,
                 outward: OnceLock::new(),
                 loopback: OnceLock::new(),
+                loopback_plain: OnceLock::new(),
             }),
         })
     }
@@ -466,23 +467,32 @@ impl Response {
     }
 }
 
-/// What clones of an [`Http`] share.
+/// What clones of an [`Http`] share. Loopback never goes through a proxy; plain `http` on loopback loads no TLS roots,
+/// which takes longer than a request.
 struct Shared {
     options: HttpOptions,
     roots: Vec<reqwest::Certificate>,
-    /// Goes through the proxies the environment names.
     outward: OnceLock<reqwest::Client>,
-    /// Never goes through a proxy.
     loopback: OnceLock<reqwest::Client>,
+    loopback_plain: OnceLock<reqwest::Client>,
 }
 
 impl Shared {
     fn client(&self, endpoint: &Endpoint) -> Result<&reqwest::Client, Error> {
-        let direct = is_loopback(&endpoint.url);
-        let slot = if direct { &self.loopback } else { &self.outward };
+        let (direct, plain) = (is_loopback(&endpoint.url), endpoint.url.scheme() == "http");
+        let slot = match (direct, plain) {
+            (false, _) => &self.outward,
+            (true, false) => &self.loopback,
+            (true, true) => &self.loopback_plain,
+        };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
+        let client = self.build(direct, plain).map_err(|_| Error::TlsRoots)?;
+        Ok(slot.get_or_init(|| client))
+    }
+
+    fn build(&self, direct: bool, plain: bool) -> Result<reqwest::Client, reqwest::Error> {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.options.user_agent)
             .redirect(reqwest::redirect::Policy::none())
@@ -493,11 +503,12 @@ impl Shared {
         if direct {
             builder = builder.no_proxy();
         }
-        if !self.roots.is_empty() {
+        if plain && direct {
+            builder = builder.tls_certs_only([]);
+        } else if !self.roots.is_empty() {
             builder = builder.tls_certs_merge(self.roots.iter().cloned());
         }
-        let client = builder.build().map_err(|_| Error::TlsRoots)?;
-        Ok(slot.get_or_init(|| client))
+        builder.build()
     }
 }
 
