@@ -121,7 +121,7 @@ struct WireRequest {
     name: String,
     vers: String,
     #[serde(default)]
-    deps: Vec<WireRequestDependency>,
+    deps: Vec<WireDependency>,
     #[serde(default)]
     features: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -129,47 +129,11 @@ struct WireRequest {
 }
 
 #[derive(Deserialize)]
-struct WireRequestDependency {
-    name: String,
-    version_req: String,
-    #[serde(default)]
-    features: Vec<String>,
-    #[serde(default)]
-    optional: bool,
-    #[serde(default = "yes")]
-    default_features: bool,
-    #[serde(default)]
-    target: Option<String>,
-    #[serde(default)]
-    kind: Option<String>,
-    #[serde(default)]
-    registry: Option<String>,
-    #[serde(default)]
-    explicit_name_in_toml: Option<String>,
-}
-
-impl WireRequestDependency {
-    fn read(self, registries: &Registries) -> Option<Dependency> {
-        Some(Dependency {
-            name: self.explicit_name_in_toml.unwrap_or_else(|| self.name.clone()),
-            package: self.name,
-            requirement: canonical_requirement(&self.version_req)?,
-            kind: kind(self.kind.as_deref())?,
-            target: self.target.as_deref().map(canonical_target),
-            features: self.features.into_iter().collect(),
-            optional: self.optional,
-            default_features: self.default_features,
-            source: registries.of_registry(self.registry.as_deref()),
-        })
-    }
-}
-
-#[derive(Deserialize)]
 struct WireLine {
     name: String,
     vers: String,
     #[serde(default)]
-    deps: Vec<WireLineDependency>,
+    deps: Vec<WireDependency>,
     cksum: String,
     #[serde(default)]
     features: BTreeMap<String, Vec<String>>,
@@ -181,9 +145,12 @@ struct WireLine {
     links: Option<String>,
 }
 
+/// A dependency, in a request (`version_req`, `explicit_name_in_toml`) or an index line (`req`, `package`). The two differ in
+/// what `name` is: in a request the package, in a line the name in the manifest.
 #[derive(Deserialize)]
-struct WireLineDependency {
+struct WireDependency {
     name: String,
+    #[serde(alias = "version_req")]
     req: String,
     #[serde(default)]
     features: Vec<String>,
@@ -198,14 +165,16 @@ struct WireLineDependency {
     #[serde(default)]
     registry: Option<String>,
     #[serde(default)]
+    explicit_name_in_toml: Option<String>,
+    #[serde(default)]
     package: Option<String>,
 }
 
-impl WireLineDependency {
+impl WireDependency {
     fn read(self, registries: &Registries) -> Option<Dependency> {
         Some(Dependency {
             package: self.package.unwrap_or_else(|| self.name.clone()),
-            name: self.name,
+            name: self.explicit_name_in_toml.unwrap_or(self.name),
             requirement: canonical_requirement(&self.req)?,
             kind: kind(self.kind.as_deref())?,
             target: self.target.as_deref().map(canonical_target),
