@@ -1,0 +1,222 @@
+//! What verifying costs: ours and `sigstore-verify` on the same bundles, in thread CPU time.
+//!
+//! `SIGSTORE_VECTORS=… cargo bench -p tests --bench verification`. Without the vectors there is nothing to measure, and it says so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    missing_docs,
+    reason = "a bench stops at the first thing that is not as it must be"
+)]
+
+use std::{
+    fs,
+    hint::black_box,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use sigstore_verify::{trust_root, types};
+use verify::{Artifact, Budget, Bundle, Policy, TrustedRoot, UnixTime, Verifier, key::PublicKey, verifier::BatchItem};
+
+#[path = "../../verify/tests/authority/mod.rs"]
+mod authority;
+
+const N: u32 = 2_000;
+const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+const ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+fn main() {
+    let folder = std::env::var_os("SIGSTORE_VECTORS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"),
+        PathBuf::from,
+    );
+    if !folder.is_dir() {
+        println!("NOT RUN: no vectors at {}; set SIGSTORE_VECTORS", folder.display());
+        return;
+    }
+    println!("single signature checks, µs:");
+    single_checks();
+    println!("\nper bundle, µs of thread CPU time, N = {N}:");
+    println!(
+        "{:<32} {:>8} {:>8} {:>7}  {:>9} {:>9}  {:>6}",
+        "", "ours", "theirs", "ratio", "+parse", "+parse", "checks"
+    );
+    for (label, name, root) in [
+        ("Rekor v1, artifact", "happy-path-v0.3", None),
+        ("Rekor v1, DSSE", "happy-path-intoto-in-dsse-v3", None),
+        ("Rekor v2 + TSA, artifact", "rekor2-happy-path", Some("trusted_root.json")),
+        ("Rekor v2 + TSA, DSSE", "rekor2-dsse-happy-path", Some("trusted_root.json")),
+    ] {
+        compare(label, &folder, name, root);
+    }
+    println!();
+    batch(&folder);
+    distinct();
+}
+
+/// Everything both sides need for one bundle.
+struct Case {
+    artifact: Vec<u8>,
+    bundle: Vec<u8>,
+    root: Vec<u8>,
+}
+
+fn case(folder: &Path, name: &str, root: Option<&str>) -> Case {
+    let bundle = folder.join("bundles").join(name);
+    Case {
+        artifact: fs::read(folder.join("bundles/a.txt")).unwrap(),
+        root: fs::read(root.map_or_else(|| folder.join("trust/production.json"), |root| bundle.join(root))).unwrap(),
+        bundle: fs::read(bundle.join("bundle.sigstore.json")).unwrap(),
+    }
+}
+
+fn now() -> UnixTime {
+    UnixTime::from_rfc3339("2026-11-22T00:00:00Z").unwrap()
+}
+
+fn ours(root: &[u8]) -> Verifier {
+    Verifier::new(TrustedRoot::from_json(root, &Budget::default()).unwrap()).unwrap()
+}
+
+fn theirs(root: &[u8]) -> sigstore_verify::Verifier {
+    let root = trust_root::TrustedRoot::from_json(std::str::from_utf8(root).unwrap()).unwrap();
+    sigstore_verify::Verifier::new(&root).unwrap()
+}
+
+fn compare(label: &str, folder: &Path, name: &str, root: Option<&str>) {
+    let case = case(folder, name, root);
+    let policy = Policy::identity(IDENTITY, ISSUER).unwrap();
+    let verifier = ours(&case.root);
+    let bundle = Bundle::from_json(&case.bundle, &Budget::default()).unwrap();
+    let artifact = Artifact::Bytes(&case.artifact);
+    let verified = verifier.verify(&bundle, &artifact, &policy, now()).unwrap();
+    let checks = verified.checks().iter().filter(|check| check.ends_with("signature")).count();
+
+    let their_policy = sigstore_verify::VerificationPolicy::new(IDENTITY, ISSUER);
+    let their_verifier = theirs(&case.root);
+    let text = std::str::from_utf8(&case.bundle).unwrap();
+    let their_bundle = types::Bundle::from_json(text).unwrap();
+    their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap();
+
+    // Interleaved, so that a change of clock speed meets both.
+    let mut times = [Duration::ZERO; 4];
+    for _ in 0..10 {
+        let rounds = N / 10;
+        times[0] += cpu_time(rounds, || verifier.verify(&bundle, &artifact, &policy, now()).unwrap());
+        times[1] += cpu_time(rounds, || {
+            their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap()
+        });
+        times[2] += cpu_time(rounds, || {
+            let bundle = Bundle::from_json(&case.bundle, &Budget::default()).unwrap();
+            verifier.verify(&bundle, &artifact, &policy, now()).unwrap()
+        });
+        times[3] += cpu_time(rounds, || {
+            let bundle = types::Bundle::from_json(text).unwrap();
+            their_verifier.verify(case.artifact.as_slice(), &bundle, &their_policy).unwrap()
+        });
+    }
+    let [ours, theirs, ours_parsed, theirs_parsed] = times.map(|time| micros(time) / f64::from(N));
+    println!(
+        "{label:<32} {ours:>8.1} {theirs:>8.1} {:>6.2}×  {ours_parsed:>9.1} {theirs_parsed:>9.1}  {checks:>6}",
+        theirs / ours
+    );
+}
+
+/// Many bundles under one certificate: ours as one batch on one thread, theirs one by one.
+fn batch(folder: &Path) {
+    let case = case(folder, "rekor2-happy-path", Some("trusted_root.json"));
+    let policy = Policy::identity(IDENTITY, ISSUER).unwrap();
+    let verifier = ours(&case.root);
+    let bundle = Bundle::from_json(&case.bundle, &Budget::default()).unwrap();
+    let item = BatchItem {
+        bundle: &bundle,
+        artifact: Artifact::Bytes(&case.artifact),
+        policy: &policy,
+    };
+    let items = vec![item; N as usize];
+    let ours = cpu_time(1, || {
+        let outcomes = verifier.verify_all(&items, now(), NonZeroUsize::MIN);
+        assert!(outcomes.iter().all(Result::is_ok));
+    });
+    let their_verifier = theirs(&case.root);
+    let their_policy = sigstore_verify::VerificationPolicy::new(IDENTITY, ISSUER);
+    let their_bundle = types::Bundle::from_json(std::str::from_utf8(&case.bundle).unwrap()).unwrap();
+    let theirs = cpu_time(N, || {
+        their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap()
+    });
+    println!(
+        "same leaf, batch of {N}: ours {:.1} µs, theirs {:.1} µs per bundle, {:.2}×",
+        micros(ours) / f64::from(N),
+        micros(theirs) / f64::from(N),
+        micros(theirs) / micros(ours)
+    );
+}
+
+/// A lock file's worth of bundles that share nothing but the trusted root.
+fn distinct() {
+    let world = authority::World::new();
+    let bundles: Vec<_> = (0..1_000)
+        .map(|_| world.bundle(&authority::Recipe::default().with_statement()))
+        .collect();
+    let verifier = world.verifier().unwrap();
+    let policy = authority::policy();
+    let items: Vec<_> = bundles
+        .iter()
+        .map(|bundle| BatchItem {
+            bundle,
+            artifact: Artifact::Bytes(authority::ARTIFACT),
+            policy: &policy,
+        })
+        .collect();
+    let threads = thread::available_parallelism().unwrap();
+    let start = Instant::now();
+    let outcomes = verifier.verify_all(&items, authority::NOW, threads);
+    let elapsed = start.elapsed();
+    assert!(outcomes.iter().all(Result::is_ok));
+    println!(
+        "1000 distinct bundles on {threads} threads: {:.0} ms, peak memory {}",
+        elapsed.as_secs_f64() * 1e3,
+        peak_memory()
+    );
+}
+
+fn single_checks() {
+    let message = [7; 32];
+    for (name, key) in [
+        ("P-256", authority::Key::p256()),
+        ("P-384", authority::Key::p384()),
+        ("Ed25519", authority::Key::ed25519()),
+        ("RSA 2048", authority::Key::rsa()),
+    ] {
+        let signature = key.sign(&message);
+        let public: &PublicKey = key.public();
+        let time = cpu_time(N, || public.verify(public.default_scheme(), &message, &signature).unwrap());
+        println!("  {name:<8} {:>6.1}", micros(time) / f64::from(N));
+    }
+}
+
+fn cpu_time<T>(rounds: u32, mut work: impl FnMut() -> T) -> Duration {
+    let clock = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+    };
+    let start = clock();
+    for _ in 0..rounds {
+        black_box(work());
+    }
+    clock() - start
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn peak_memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or_else(|| "unknown".to_owned(), |line| line.trim().to_owned())
+}
