@@ -250,6 +250,11 @@ impl Bundle {
                 rule: "a v0.3 bundle has a single certificate, not a chain",
             });
         }
+        if self.version < BundleVersion::V0_3 && matches!(self.signer, SignerMaterial::Certificate(_)) {
+            return Err(Error::BundleVersion {
+                rule: "a bundle before v0.3 has a chain, if only of one certificate",
+            });
+        }
         for entry in &self.log_entries {
             if self.version == BundleVersion::V0_1 && entry.inclusion_promise.is_none() {
                 return Err(Error::BundleVersion {

@@ -319,6 +319,10 @@ fn timestamps() {
     refuses_token("timestamp-unknown-authority", "another serial", |token| {
         token.serial = vec![8];
     });
+    refuses_token("timestamp", "brings a certificate, but not the signer's", |token| {
+        token.with_certificate = true;
+        token.brings_another = true;
+    });
     refuses_token("timestamp", "two signers", |token| token.signers = 2);
     refuses_token("timestamp", "no signer", |token| token.signers = 0);
     refuses_token("timestamp", "trailing byte", |token| token.trailing = vec![0]);
@@ -873,6 +877,20 @@ fn versions_and_material() {
     refuses_bundle("bundle-version", "no promise in v0.1", &old, |bundle| {
         bundle.log_entries[0].inclusion_promise = None;
     });
+    refuses_bundle("bundle-version", "a single certificate in v0.1", &old, |bundle| {
+        let leaf = bundle.certificate().unwrap().to_vec();
+        bundle.signer = SignerMaterial::Certificate(leaf);
+    });
+    refuses_bundle(
+        "inclusion-proof",
+        "a wrong proof without checkpoint in v0.1",
+        &old,
+        |bundle| {
+            let proof = bundle.log_entries[0].inclusion_proof.as_mut().unwrap();
+            proof.checkpoint.clear();
+            proof.hashes[0][0] ^= 1;
+        },
+    );
     refuses_bundle("repeated", "a doubled certificate", &old, |bundle| {
         let leaf = bundle.certificate().unwrap().to_vec();
         bundle.signer = SignerMaterial::CertificateChain(vec![leaf.clone(), leaf]);

@@ -56,8 +56,14 @@ pub(super) fn verify(
         checks.push("inclusion promise signature");
     }
     if let Some(proof) = proof_of(stated, version)? {
-        verify_proof(verifier, log, stated, proof, generation, cache)?;
-        checks.extend_from_slice(&["inclusion proof", "checkpoint signature"]);
+        if !proof.checkpoint.is_empty() {
+            check_checkpoint(verifier, log, stated, proof, generation, cache)?;
+            checks.push("checkpoint signature");
+        } else if !has_only_promise(stated, version) {
+            return Err(Error::ProofMissing);
+        }
+        verify_inclusion(stated, proof)?;
+        checks.push("inclusion proof");
     }
     Ok(EntryEvidence {
         entry: AuthenticatedEntry {
@@ -130,22 +136,32 @@ fn verify_promise(
     }))
 }
 
-/// The proof to check. Only a v0.1 bundle, whose entries carry a promise, may lack one or its checkpoint.
+/// The proof to check. Only a v0.1 bundle, whose entries carry a promise, may lack one.
 fn proof_of(stated: &TransparencyLogEntry, version: BundleVersion) -> Result<Option<&InclusionProof>, Error> {
-    let complete = stated
-        .inclusion_proof
-        .as_ref()
-        .filter(|proof| !proof.checkpoint.is_empty());
-    if complete.is_some() {
-        return Ok(complete);
+    match &stated.inclusion_proof {
+        Some(proof) => Ok(Some(proof)),
+        None if has_only_promise(stated, version) => Ok(None),
+        None => Err(Error::ProofMissing),
     }
-    if version == BundleVersion::V0_1 && stated.inclusion_promise.is_some() {
-        return Ok(None);
-    }
-    Err(Error::ProofMissing)
 }
 
-fn verify_proof(
+/// Clients of early 2023 wrote v0.1 bundles with no proof, or with one that leads to no checkpoint.
+fn has_only_promise(stated: &TransparencyLogEntry, version: BundleVersion) -> bool {
+    version == BundleVersion::V0_1 && stated.inclusion_promise.is_some()
+}
+
+fn verify_inclusion(stated: &TransparencyLogEntry, proof: &InclusionProof) -> Result<(), Error> {
+    merkle::verify_inclusion(
+        &merkle::leaf_hash(&stated.canonicalized_body),
+        proof.log_index,
+        proof.tree_size,
+        &proof.hashes,
+        &proof.root_hash,
+    )
+}
+
+/// The log signed a checkpoint of the very tree that the proof is about.
+fn check_checkpoint(
     verifier: &Verifier,
     log: &TransparencyLog,
     stated: &TransparencyLogEntry,
@@ -168,13 +184,7 @@ fn verify_proof(
     if generation == Generation::V2 && proof.log_index != stated.log_index {
         return Err(Error::CheckpointMismatch { field: "log index" });
     }
-    merkle::verify_inclusion(
-        &merkle::leaf_hash(&stated.canonicalized_body),
-        proof.log_index,
-        proof.tree_size,
-        &proof.hashes,
-        &proof.root_hash,
-    )
+    Ok(())
 }
 
 /// Reads a checkpoint, checks that it is this log's and that the log signed it.

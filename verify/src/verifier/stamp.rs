@@ -30,6 +30,13 @@ fn verify_by(verifier: &Verifier, authority: &TimestampAuthority, timestamp: &Ti
         if !timestamp.names(leaf) {
             return Ok(false);
         }
+        // [RFC 3161 §2.4.1] where certificates come along, the signer's is among them; it was trusted before, or not at all.
+        let mut brought = timestamp.certificates().peekable();
+        if brought.peek().is_some() && !brought.any(|der| der == leaf.der()) {
+            return Err(Error::Timestamp {
+                rule: "the certificates that come along include the signer's",
+            });
+        }
         timestamp.verify_signature(leaf)?;
         authority.check_time(leaf, timestamp.at())?;
         return Ok(true);

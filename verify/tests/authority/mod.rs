@@ -510,6 +510,8 @@ pub struct TokenRecipe {
     pub flip_signature: bool,
     pub serial: Vec<u8>,
     pub with_certificate: bool,
+    /// The certificate that comes along differs in its last bit.
+    pub brings_another: bool,
     pub signers: usize,
     /// Appended to `TSTInfo`.
     pub further: Vec<Vec<u8>>,
@@ -543,6 +545,7 @@ impl Default for TokenRecipe {
             flip_signature: false,
             serial: vec![9],
             with_certificate: false,
+            brings_another: false,
             signers: 1,
             further: Vec::new(),
             omit_message_digest: false,
@@ -843,7 +846,9 @@ pub fn token(recipe: &TokenRecipe, message: &[u8], tsa: &Key, leaf: &[u8], issue
         sequence(&[oid(recipe.content_type), explicit(0, &octets(&info))]),
     ];
     if recipe.with_certificate {
-        data.push(explicit(0, leaf));
+        let mut brought = leaf.to_vec();
+        flip_last(&mut brought, recipe.brings_another);
+        data.push(explicit(0, &brought));
     }
     data.push(set(&vec![signer; recipe.signers]));
     let token = sequence(&[oid("1.2.840.113549.1.7.2"), explicit(0, &sequence(&data))]);
