@@ -48,8 +48,16 @@ fn main() {
     for (label, name, root) in [
         ("Rekor v1, artifact", "happy-path-v0.3", None),
         ("Rekor v1, DSSE", "happy-path-intoto-in-dsse-v3", None),
-        ("Rekor v2 + TSA, artifact", "rekor2-happy-path", Some("trusted_root.json")),
-        ("Rekor v2 + TSA, DSSE", "rekor2-dsse-happy-path", Some("trusted_root.json")),
+        (
+            "Rekor v2 + TSA, artifact",
+            "rekor2-happy-path",
+            Some("trusted_root.json"),
+        ),
+        (
+            "Rekor v2 + TSA, DSSE",
+            "rekor2-dsse-happy-path",
+            Some("trusted_root.json"),
+        ),
     ] {
         compare(label, &folder, name, root);
     }
@@ -93,14 +101,20 @@ fn compare(label: &str, folder: &Path, name: &str, root: Option<&str>) {
     let verifier = ours(&case.root);
     let bundle = Bundle::from_json(&case.bundle, &Budget::default()).unwrap();
     let artifact = Artifact::Bytes(&case.artifact);
-    let verified = verifier.verify(&bundle, &artifact, &policy, now()).unwrap();
-    let checks = verified.checks().iter().filter(|check| check.ends_with("signature")).count();
+    let held = verifier.verify(&bundle, &artifact, &policy, now()).unwrap();
+    let checks = held
+        .checks()
+        .iter()
+        .filter(|check| check.ends_with("signature"))
+        .count();
 
     let their_policy = sigstore_verify::VerificationPolicy::new(IDENTITY, ISSUER);
     let their_verifier = theirs(&case.root);
     let text = std::str::from_utf8(&case.bundle).unwrap();
     let their_bundle = types::Bundle::from_json(text).unwrap();
-    their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap();
+    their_verifier
+        .verify(case.artifact.as_slice(), &their_bundle, &their_policy)
+        .unwrap();
 
     // Interleaved, so that a change of clock speed meets both.
     let mut times = [Duration::ZERO; 4];
@@ -108,7 +122,9 @@ fn compare(label: &str, folder: &Path, name: &str, root: Option<&str>) {
         let rounds = N / 10;
         times[0] += cpu_time(rounds, || verifier.verify(&bundle, &artifact, &policy, now()).unwrap());
         times[1] += cpu_time(rounds, || {
-            their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap()
+            their_verifier
+                .verify(case.artifact.as_slice(), &their_bundle, &their_policy)
+                .unwrap()
         });
         times[2] += cpu_time(rounds, || {
             let bundle = Bundle::from_json(&case.bundle, &Budget::default()).unwrap();
@@ -116,7 +132,9 @@ fn compare(label: &str, folder: &Path, name: &str, root: Option<&str>) {
         });
         times[3] += cpu_time(rounds, || {
             let bundle = types::Bundle::from_json(text).unwrap();
-            their_verifier.verify(case.artifact.as_slice(), &bundle, &their_policy).unwrap()
+            their_verifier
+                .verify(case.artifact.as_slice(), &bundle, &their_policy)
+                .unwrap()
         });
     }
     let [ours, theirs, ours_parsed, theirs_parsed] = times.map(|time| micros(time) / f64::from(N));
@@ -146,7 +164,9 @@ fn batch(folder: &Path) {
     let their_policy = sigstore_verify::VerificationPolicy::new(IDENTITY, ISSUER);
     let their_bundle = types::Bundle::from_json(std::str::from_utf8(&case.bundle).unwrap()).unwrap();
     let theirs = cpu_time(N, || {
-        their_verifier.verify(case.artifact.as_slice(), &their_bundle, &their_policy).unwrap()
+        their_verifier
+            .verify(case.artifact.as_slice(), &their_bundle, &their_policy)
+            .unwrap()
     });
     println!(
         "same leaf, batch of {N}: ours {:.1} µs, theirs {:.1} µs per bundle, {:.2}×",
@@ -194,7 +214,9 @@ fn single_checks() {
     ] {
         let signature = key.sign(&message);
         let public: &PublicKey = key.public();
-        let time = cpu_time(N, || public.verify(public.default_scheme(), &message, &signature).unwrap());
+        let time = cpu_time(N, || {
+            public.verify(public.default_scheme(), &message, &signature).unwrap();
+        });
         println!("  {name:<8} {:>6.1}", micros(time) / f64::from(N));
     }
 }
@@ -208,7 +230,7 @@ fn cpu_time<T>(rounds: u32, mut work: impl FnMut() -> T) -> Duration {
     for _ in 0..rounds {
         black_box(work());
     }
-    clock() - start
+    clock().checked_sub(start).unwrap()
 }
 
 fn micros(time: Duration) -> f64 {
