@@ -1,6 +1,10 @@
 //! `cargo sigstore sign`, `attest` and `identity` as a user or a CI job runs them.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 use tests::{
@@ -144,6 +148,60 @@ fn identity_tells_what_a_certificate_will_say_and_signs_nothing() {
     unknown.arg("identity");
     let said = outcome(unknown).exit(1).expect("refused");
     assert!(said.stderr.contains("E-CA-ISSUER") && said.stderr.contains(&stage.issuer.url(Profile::GitHub)));
+}
+
+/// A program of a CI that checks its arguments and gives a token only when no registry token is in its environment.
+fn ci_program(stage: &Stage, name: &str, arguments: &str, token: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = stage.path(&format!("{name}-bin"));
+    std::fs::create_dir(&folder).expect("a folder");
+    let program = folder.join(name);
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" = '{arguments}' ] || exit 64\n[ -z \"$CARGO_REGISTRY_TOKEN\" ] || exit 65\necho '{token}'\n"
+    );
+    std::fs::write(&program, script).expect("a program");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("an executable");
+    folder
+}
+
+#[test]
+fn the_programs_of_buildkite_and_circleci_are_asked_and_see_no_registry_token() {
+    let stage = stage();
+    let token = stage.issuer.token(Profile::Buildkite).expect("a token");
+    for (marker, program, arguments, source) in [
+        (
+            "BUILDKITE",
+            "buildkite-agent",
+            "oidc request-token --audience sigstore",
+            "Buildkite",
+        ),
+        (
+            "CIRCLECI",
+            "circleci",
+            r#"run oidc get --root-issuer --claims {"aud":"sigstore"}"#,
+            "CircleCI",
+        ),
+    ] {
+        let identity = |folder: &Path| {
+            let mut command = stage.workshop.cargo_sigstore(stage.workshop.folder());
+            command
+                .arg("identity")
+                .env(marker, "true")
+                .env("CARGO_REGISTRY_TOKEN", "a registry's secret");
+            command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+            command
+        };
+        let folder = ci_program(&stage, program, arguments, &token);
+        assert_eq!(json_of(identity(&folder))["source"], source);
+        let said = outcome(identity(Path::new("/nowhere")))
+            .exit(3)
+            .expect("no such program");
+        assert!(
+            said.stderr.contains("E-ID-COMMAND") && said.stderr.contains(program),
+            "{}",
+            said.stderr
+        );
+    }
 }
 
 #[test]
