@@ -200,20 +200,26 @@ impl Error {
         }
     }
 
-    /// Exit code of the process: 2 usage or configuration, 3 could not look, 70 our bug.
+    /// Exit code of the process: 1 looked and refused, 2 usage or configuration, 3 could not look, 70 our bug.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::ReadOnly { .. }
             | Self::DiskFull { .. }
             | Self::File { .. }
-            | Self::Log(_)
             | Self::Hammer(_)
-            | Self::Attestations(_)
             | Self::Provider(_)
             | Self::AddressInUse { .. }
             | Self::Listen { .. }
             | Self::Runtime => 3,
+            Self::Log(error) => log_exit_code(error),
+            Self::Attestations(error) => {
+                if matches!(error, StoreError::Schema { .. }) {
+                    2
+                } else {
+                    3
+                }
+            }
             Self::Tuf(error) => error.exit_code(),
             Self::Ceremony(_) => 70,
             Self::DirectoryExists { .. }
@@ -244,6 +250,21 @@ impl Error {
                 Self::File { action, path, source }
             }
         }
+    }
+}
+
+/// A log that contradicts itself was looked at and refused; another's folder or key is a matter of configuration.
+fn log_exit_code(error: &LogError) -> u8 {
+    use LogError::{Damaged, Fork, Name, Schema, TileConflict, WrongKey, WrongOrigin};
+    if matches!(error, Fork { .. } | Damaged { .. } | TileConflict { .. }) {
+        1
+    } else if matches!(
+        error,
+        WrongKey { .. } | WrongOrigin { .. } | Schema { .. } | Name { .. }
+    ) {
+        2
+    } else {
+        3
     }
 }
 
