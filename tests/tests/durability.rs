@@ -222,6 +222,19 @@ fn changed(value: &rusqlite::types::Value) -> Option<rusqlite::types::Value> {
     }
 }
 
+/// The database of the logs, its write-ahead log folded in: the one with a table of heads.
+fn log_database(instance: &Instance) -> PathBuf {
+    let mut candidates = files(&instance.folder().join("data"));
+    candidates.retain(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")));
+    let found = candidates.into_iter().find(|path| {
+        let database = rusqlite::Connection::open(path).expect("the database");
+        let heads = tables(&database).into_iter().any(|(name, _)| name == "head");
+        database.close().expect("the write-ahead log is folded in");
+        heads
+    });
+    found.expect("a database with heads")
+}
+
 /// Every table of the database with its columns.
 fn tables(database: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
     let names: Vec<String> = database
@@ -240,14 +253,13 @@ fn tables(database: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
 #[test]
 fn fsck_finds_a_changed_value_in_every_column_of_the_logs_tables() {
     let (_issuer, instance) = filled();
-    let path = files(&instance.folder().join("data"))
-        .into_iter()
-        .find(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
-        .expect("a database");
-    let database = rusqlite::Connection::open(&path).expect("the database");
-    database.close().expect("the write-ahead log is folded in");
+    let path = log_database(&instance);
     let mut tried = 0;
-    for (table, columns) in tables(&rusqlite::Connection::open(&path).expect("the database")) {
+    // No connection of ours may stay open: the last one to close folds the write-ahead log into the file.
+    let database = rusqlite::Connection::open(&path).expect("the database");
+    let tables = tables(&database);
+    database.close().expect("the database closes");
+    for (table, columns) in tables {
         for column in columns {
             tried += u32::from(spoil(&instance, &path, &table, &column));
         }

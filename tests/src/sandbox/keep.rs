@@ -1,6 +1,6 @@
 //! `--keep`: how to point other clients at what is running, until the user has seen enough.
 
-use super::Scene;
+use super::{Scene, say};
 use crate::{Doing as _, Error, issuer::Profile};
 
 /// Prints the instructions and waits for Ctrl-C.
@@ -9,7 +9,7 @@ pub(super) fn keep(scene: &Scene) -> Result<(), Error> {
     let folder = scene.instance.folder().display();
     let (url, issuer) = (scene.instance.url(), scene.issuer_url());
     let subject = scene.issuer.subject(Profile::GitHub);
-    println!(
+    say(&format!(
         "
 Still running; Ctrl-C ends it.
 
@@ -31,7 +31,7 @@ Still running; Ctrl-C ends it.
         token = token.display(),
         index = scene.registry.index_url(),
         name = scene.project.name,
-    );
+    ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

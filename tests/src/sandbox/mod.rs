@@ -5,6 +5,7 @@ mod keep;
 mod release;
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -63,7 +64,7 @@ pub fn play(options: &Options) -> Result<(), Error> {
     attack::crate_file(&mut scene, &consumer)?;
     attack::identity(&mut scene)?;
     let took = scene.steps.start.elapsed();
-    println!("\nAll of it happened, in {:.1} s.", took.as_secs_f64());
+    say(&format!("\nAll of it happened, in {:.1} s.", took.as_secs_f64()));
     if options.keep {
         keep::keep(&scene)?;
     }
@@ -135,23 +136,28 @@ impl Scene {
         format!("{}-{}.crate", self.project.name, self.project.version)
     }
 
-    /// The bundles that publishing left beside the build products.
+    /// The bundles that publishing left beside the build products, one a line.
     pub(crate) fn bundle_path(&self) -> PathBuf {
-        let name = format!("{}.sigstore.json", self.crate_name());
+        let name = format!("{}.sigstore.jsonl", self.crate_name());
         self.workshop.target().join("sigstore").join(name)
     }
+}
+
+/// A line on stdout; a reader who has gone away is no failure.
+fn say(line: &str) {
+    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 /// What a tool said, as the user sees it.
 fn quote(words: &str) {
     for line in words.lines().filter(|line| !line.trim().is_empty()) {
-        println!("            | {line}");
+        say(&format!("            | {line}"));
     }
 }
 
 impl Steps {
     fn show(&mut self, step: &str, what: &str, evidence: &str) {
         self.number += 1;
-        println!("{:>2}  {step:<8} {what}  {evidence}", self.number);
+        say(&format!("{:>2}  {step:<8} {what}  {evidence}", self.number));
     }
 }
