@@ -106,6 +106,12 @@ A signature says where bytes come from: which workflow, of which repository, at 
 that they are good. Every report lists what was checked.";
 
 const EXAMPLES: &str = "\
+Examples:
+  cargo sigstore trust add acme https://sigstore.acme.example/tuf --root root.json
+  cargo sigstore publish --trust acme --dry-run
+  cargo sigstore verify --trust acme
+  cargo sigstore inspect mine-1.0.0.crate.sigstore.json
+
 Exit codes: 0 yes, 1 looked and refused, 2 usage or configuration, 3 could not look, 70 a bug of ours.";
 
 const STYLES: Styles = Styles::styled()

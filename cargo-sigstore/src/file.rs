@@ -107,12 +107,16 @@ enum Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (exit, code) = match &error {
-            Error::Read { .. } => (Exit::Usage, "file-read"),
-            Error::Size { .. } => (Exit::Usage, "file-size"),
-            Error::Write { .. } => (Exit::Unavailable, "file-write"),
+        let (exit, code, hint) = match &error {
+            Error::Read { .. } => (Exit::Usage, "file-read", "check the path and its permissions"),
+            Error::Size { .. } => (Exit::Usage, "file-size", "check that it is the right file"),
+            Error::Write { .. } => (
+                Exit::Unavailable,
+                "file-write",
+                "check the folder's permissions and free space",
+            ),
         };
-        Self::new(exit, code, &error)
+        Self::new(exit, code, &error).hint(hint)
     }
 }
 

@@ -174,7 +174,7 @@ impl Display for Shown<'_> {
         let label = format!("error[{}]", failure.code());
         writeln!(f, "{}{} {}", label.red().bold(), ":".bold(), failure.message())?;
         for cause in failure.causes() {
-            writeln!(f, "  caused by: {}", cause.replace('\n', "\n    "))?;
+            writeln!(f, "  caused by: {}", cause.trim_end().replace('\n', "\n    "))?;
         }
         for (name, value) in failure.facts() {
             writeln!(f, "  {name}: {}", value.replace('\n', "\n    "))?;

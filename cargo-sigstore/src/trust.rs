@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use tuf_root::store::{HttpOptions, Loaded, TrustStore};
-use verify::{Budget, TrustedRoot, signing_config::ClientTrustConfig};
+use verify::{Budget, TrustedRoot, Verifier, signing_config::ClientTrustConfig};
 
 use crate::{
     context::Context,
@@ -68,6 +68,18 @@ pub(crate) fn trusted_root(context: &Context, file: Option<&Path>) -> Result<Tru
     let budget = Budget::default();
     let bytes = file::read(path, budget.trust_bytes)?;
     TrustedRoot::from_json(&bytes, &budget).map_err(|error| malformed(path, error))
+}
+
+/// A verifier that believes this trusted root.
+///
+/// # Errors
+/// Exit code 2 when the root does not hold together: that says nothing of any bundle.
+pub(crate) fn verifier(root: TrustedRoot) -> Result<Verifier, Failure> {
+    Verifier::new(root).map_err(|error| {
+        Failure::from(error)
+            .with_exit(Exit::Usage)
+            .while_doing("the trusted root cannot be used")
+    })
 }
 
 /// Where the trust store and the cache of bundles live: `CARGO_SIGSTORE_HOME`, else the platform's data folder.

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     let asked = arguments.trusted_root.is_some() || context.options.trust.is_some();
     let verifier = if asked {
         let root = trust::trusted_root(context, arguments.trusted_root.as_deref())?;
-        Some(Verifier::new(root)?)
+        Some(trust::verifier(root)?)
     } else {
         None
     };

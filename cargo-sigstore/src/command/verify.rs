@@ -6,7 +6,7 @@ use std::{
 };
 
 use verify::{
-    Artifact, Budget, Bundle, HashAlgorithm, Sha256Digest, TrustedRoot, Verifier, artifact::ArtifactDigests,
+    Artifact, Budget, Bundle, HashAlgorithm, Sha256Digest, TrustedRoot, artifact::ArtifactDigests,
     signing_config::ClientTrustConfig,
 };
 
@@ -80,14 +80,17 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let lockfile_path = arguments.lockfile.clone().or_else(find_lockfile);
     let expectations = expectations(arguments, lockfile_path.as_deref())?;
-    let wanted = wanted(arguments, context, lockfile_path.as_deref())?;
+    let mut wanted = wanted(arguments, context, lockfile_path.as_deref())?;
+    for wanted in &mut wanted {
+        wanted.subject.options = repeated(arguments, context);
+    }
     if wanted.is_empty() {
         context.printer.note("the lock file holds no crate from a registry");
         return Ok(Exit::Yes);
     }
     let trust = Trust::load(arguments, context)?;
     let judge = Judge {
-        verifier: Verifier::new(trust.root)?,
+        verifier: trust::verifier(trust.root)?,
         now: context.now(),
     };
     let signer = flags_signer(arguments);
@@ -172,6 +175,23 @@ impl Trust {
     }
 }
 
+/// The options about trust and evidence, to be repeated in a command that we propose.
+fn repeated(arguments: &Arguments, context: &Context) -> Vec<String> {
+    let path = |path: &PathBuf| path.display().to_string();
+    let mut options = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        options.extend(value.map(|value| [name.to_owned(), value]).into_iter().flatten());
+    };
+    add("--trusted-root", arguments.trusted_root.as_ref().map(path));
+    if arguments.trusted_root.is_none() {
+        add("--trust", context.options.trust.clone());
+    }
+    for bundle in &arguments.bundle {
+        add("--bundle", Some(path(bundle)));
+    }
+    options
+}
+
 fn flags_signer(arguments: &Arguments) -> Option<Signer> {
     let identity = arguments.certificate_identity.as_deref()?;
     let issuer = arguments.certificate_oidc_issuer.as_deref()?;
@@ -221,6 +241,7 @@ fn wanted(arguments: &Arguments, context: &Context, lockfile: Option<&Path>) -> 
                     label,
                     package: None,
                     digest,
+                    options: Vec::new(),
                 };
                 Ok(without_file(subject, given.clone()))
             }
@@ -264,6 +285,7 @@ fn of_file(path: &Path, given: &[Bundle]) -> Result<Wanted, Failure> {
         label: path.display().to_string(),
         package: name_and_version(path),
         digest: file::sha256_of(&digests),
+        options: Vec::new(),
     };
     Ok(Wanted {
         subject,
@@ -475,8 +497,8 @@ Examples:
   Every registry crate of Cargo.lock, as sigstore.toml expects it:
     cargo sigstore verify --trust acme
   One file, with the bundle beside it:
-    cargo sigstore verify target/package/mine-1.0.0.crate --trusted-root trusted_root.json \\
-      --certificate-identity 'https://github.com/me/mine/.github/workflows/release.yml@refs/tags/v1.0.0' \\
+    cargo sigstore verify mine-1.0.0.crate --trusted-root trusted_root.json \\
+      --certificate-identity 'https://github.com/me/mine/.github/workflows/r.yml@refs/tags/v1' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   By digest, without the file:
     cargo sigstore verify sha256:HEX --trust acme --allow-unpinned

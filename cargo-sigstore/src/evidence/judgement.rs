@@ -210,12 +210,16 @@ fn refusal(error: &Error, bundle: &Bundle, subject: &Subject) -> Failure {
 
 /// The command that accepts this signer.
 pub(crate) fn accepting(identity: &WorkloadIdentity, subject: &Subject) -> String {
-    format!(
-        "if you expect this signer: cargo sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
-        quoted(&subject.argument()),
-        quoted(identity.san.as_str()),
-        quoted(identity.issuer()),
-    )
+    let mut words = vec![
+        subject.argument(),
+        "--certificate-identity".to_owned(),
+        identity.san.as_str().to_owned(),
+        "--certificate-oidc-issuer".to_owned(),
+        identity.issuer().to_owned(),
+    ];
+    words.extend(subject.options.iter().cloned());
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("if you expect this signer: cargo sigstore verify {}", words.join(" "))
 }
 
 /// Quoted for a shell where needed; control characters are made visible.

@@ -56,6 +56,8 @@ pub(crate) struct Subject {
     pub(crate) package: Option<(String, String)>,
     /// Its SHA-256.
     pub(crate) digest: Sha256Digest,
+    /// Options that the user gave, to be repeated in a command that we propose.
+    pub(crate) options: Vec<String>,
 }
 
 impl Subject {
@@ -65,6 +67,7 @@ impl Subject {
             label: format!("{name} {version}"),
             package: Some((name.to_owned(), version.to_owned())),
             digest,
+            options: Vec::new(),
         }
     }
 

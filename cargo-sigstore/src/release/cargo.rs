@@ -253,7 +253,7 @@ const SECRET_NAMES: [&str; 8] = [
 enum Error {
     #[error("cannot run cargo")]
     Start { source: std::io::Error },
-    #[error("cargo refuses: {text}")]
+    #[error("cargo refuses")]
     Refused { text: String },
     #[error("`cargo {verb}` failed with {status}")]
     Failed { verb: &'static str, status: String },
@@ -266,9 +266,9 @@ impl From<Error> for Failure {
         match &error {
             Error::Start { .. } | Error::Metadata { .. } => Self::new(Exit::Unavailable, "cargo", &error)
                 .hint("check that `cargo` runs here, or set `CARGO` to its path"),
-            Error::Refused { .. } => {
-                Self::new(Exit::Usage, "cargo", &error).hint("run it in a package's folder, or pass `--manifest-path`")
-            }
+            Error::Refused { text } => Self::new(Exit::Usage, "cargo", &error)
+                .fact("cargo says", text)
+                .hint("run it in a package's folder, or pass `--manifest-path`"),
             Error::Failed { .. } => Self::new(Exit::Refused, "cargo-failed", &error)
                 .hint("cargo's own words above say why; nothing more was done"),
         }

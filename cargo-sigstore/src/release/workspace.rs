@@ -185,7 +185,7 @@ impl From<Error> for Failure {
                 "tree-dirty",
                 "commit or stash them, or pass `--allow-dirty`: the provenance then says so",
             )
-            .fact("changed", changed.join("\n         ")),
+            .fact("changed", changed.join("\n")),
         }
     }
 }
