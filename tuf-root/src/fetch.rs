@@ -201,4 +201,22 @@ mod tests {
             assert!(matches!(base(bad), Err(Error::Url { .. })), "{bad}");
         }
     }
+
+    #[tokio::test]
+    async fn nothing_is_fetched_from_outside_of_the_repository() {
+        let base = "http://127.0.0.1:1/tuf/";
+        let web = Web::new(base, base, &HttpOptions::default()).unwrap();
+        let inside = web.metadata("1.root.json", 10).await;
+        assert!(matches!(inside, Err(Error::Unavailable { .. })), "nobody listens there");
+        for outside in [
+            "../x",
+            "/x",
+            "//elsewhere.example/x",
+            "https://elsewhere.example/tuf/x",
+            "a/../../x",
+        ] {
+            let refused = web.metadata(outside, 10).await;
+            assert!(matches!(refused, Err(Error::Url { .. })), "{outside}");
+        }
+    }
 }

@@ -41,7 +41,6 @@ impl Plan {
             .or(state.map(|state| &state.targets))
             .ok_or(Error::EmptyDraft)?;
         metadata::verify_fresh(root, now)?;
-        metadata::verify_threshold(&root.signed, targets)?;
         metadata::verify_fresh(targets, now)?;
 
         let signers = Signers {

@@ -133,6 +133,77 @@ fn a_refresh_of_expired_targets_is_refused() {
 }
 
 #[test]
+fn a_refresh_vouches_only_for_what_is_there_and_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = &folder.path().join("tuf");
+    let keys = Keys::new();
+    keys.create(dir).unwrap();
+    let rotation = Rotation {
+        lifetimes: Some(Lifetimes {
+            targets_seconds: 600,
+            ..Lifetimes::default()
+        }),
+        ..Rotation::default()
+    };
+    let signers: Vec<&SigningKey> = keys.root.iter().chain([&keys.targets[0]]).collect();
+    repository::rotate(dir, &rotation, &signers, &[&keys.online], NOW).unwrap();
+    repository::refresh(dir, &keys.online, NOW.plus_secs(599)).unwrap();
+    let refused = repository::refresh(dir, &keys.online, NOW.plus_secs(600)).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::Expired {
+                role: Role::Targets,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+
+    for entry in fs::read_dir(dir.join("targets")).unwrap() {
+        let path = entry.unwrap().path();
+        let good = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            repository::refresh(dir, &keys.online, NOW),
+            Err(Error::Missing { .. })
+        ));
+        fs::write(&path, "x").unwrap();
+        assert!(matches!(
+            repository::refresh(dir, &keys.online, NOW),
+            Err(Error::Integrity { .. })
+        ));
+        fs::write(&path, good).unwrap();
+    }
+    repository::refresh(dir, &keys.online, NOW).unwrap();
+}
+
+/// The same keys signed it, as the same version: only its digest tells that it is not the one.
+#[test]
+fn metadata_of_a_twin_repository_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, twin) = (&folder.path().join("tuf"), &folder.path().join("twin"));
+    let keys = Keys::new();
+    keys.create(dir).unwrap();
+    keys.create_at(twin, NOW.plus_secs(1)).unwrap();
+    repository::verify(dir, NOW).unwrap();
+    for file in ["1.targets.json", "1.snapshot.json"] {
+        let good = fs::read(dir.join(file)).unwrap();
+        fs::copy(twin.join(file), dir.join(file)).unwrap();
+        let refused = repository::verify(dir, NOW).unwrap_err();
+        assert!(
+            matches!(&refused, Error::Integrity { file: named } if named == file),
+            "{refused}"
+        );
+        assert!(matches!(
+            repository::refresh(dir, &keys.online, NOW),
+            Err(Error::Integrity { .. })
+        ));
+        fs::write(dir.join(file), good).unwrap();
+    }
+}
+
+#[test]
 fn publishing_replaces_adds_and_removes_targets() {
     let folder = tempfile::tempdir().unwrap();
     let dir = &folder.path().join("tuf");

@@ -221,6 +221,9 @@ async fn offline_makes_no_request_and_says_what_has_expired() {
         (loaded.freshness, loaded.warning()),
         (Freshness::Cached { refreshed: NOW }, None)
     );
+    // good up to its expiry, not at it
+    let at_expiry = world.store.load("ours", true, NOW.plus_secs(DAY)).await.unwrap();
+    assert!(matches!(at_expiry.freshness, Freshness::Expired { .. }));
     let loaded = world.store.load("ours", true, NOW.plus_secs(2 * DAY)).await.unwrap();
     assert_eq!(
         loaded.freshness,
