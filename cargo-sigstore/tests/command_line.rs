@@ -4,6 +4,13 @@
 //! The folder `fixtures` holds a crate, its bundles and the trusted root of the instance that signed them, on 22 November
 //! 2026; that instance is gone, and nothing here needs it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests may be blunt"
+)]
+
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
