@@ -209,64 +209,14 @@ fn move_into_place(staging: tempfile::TempDir, dir: &Path) -> Result<(), Error> 
     dir.parent().map_or(Ok(()), layout::sync_folder)
 }
 
-/// One copy-paste line for each client, after the server is started.
+/// One copy-paste line for each client, for when the server is started.
 impl std::fmt::Display for InitReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (url, dir) = (&self.origin, self.dir.display());
-        writeln!(f, "made a Sigstore instance for {url} in {dir}")?;
-        writeln!(f)?;
-        writeln!(f, "start            sigstore-server serve {dir}")?;
-        writeln!(f)?;
-        writeln!(
-            f,
-            "cargo-sigstore   cargo sigstore trust add {} {url}/tuf --root {dir}/trust/{ROOT}",
-            self.trust_name()
-        )?;
-        writeln!(
-            f,
-            "sigstore-python  sigstore --trust-config {dir}/trust/{TRUST_CONFIG} sign FILE"
-        )?;
-        writeln!(
-            f,
-            "                 sigstore --instance {url}/tuf trust-instance {dir}/trust/{ROOT}"
-        )?;
-        writeln!(
-            f,
-            "sigstore-js      bundleBuilderFromSigningConfig + {dir}/trust/{SIGNING_CONFIG}, TrustedRoot.fromJSON + {dir}/trust/{TRUSTED_ROOT}"
-        )?;
-        writeln!(
-            f,
-            "                 sigstore init --mirror {url}/tuf --root {dir}/trust/{ROOT}"
-        )?;
-        writeln!(
-            f,
-            "sigstore-rust    SigningConfig::from_file(\"{dir}/trust/{SIGNING_CONFIG}\"), TrustedRoot::from_file(\"{dir}/trust/{TRUSTED_ROOT}\")"
-        )?;
-        writeln!(
-            f,
-            "cosign           cosign sign-blob --signing-config {dir}/trust/{SIGNING_CONFIG} --trusted-root {dir}/trust/{TRUSTED_ROOT} --bundle BUNDLE FILE"
-        )?;
-        writeln!(
-            f,
-            "                 cosign initialize --mirror {url}/tuf --root {dir}/trust/{ROOT}"
-        )?;
-        writeln!(
-            f,
-            "environment      export SIGSTORE_TRUST_CONFIG={dir}/trust/{TRUST_CONFIG}"
-        )?;
-        writeln!(
-            f,
-            "                 export TUF_MIRROR={url}/tuf TUF_ROOT_JSON={dir}/trust/{ROOT}"
-        )?;
-        writeln!(
-            f,
-            "own TLS roots    export REQUESTS_CA_BUNDLE=CA.pem SSL_CERT_FILE=CA.pem NODE_EXTRA_CA_CERTS=CA.pem"
-        )?;
-        writeln!(f)?;
-        writeln!(
-            f,
-            "move keys/tuf-root.pem, keys/ca-root.pem and keys/tsa-root.pem off this machine: serving does not need them"
-        )
+        let text = NEXT_STEPS
+            .replace("<url>", &self.origin)
+            .replace("<name>", &self.trust_name())
+            .replace("<dir>", &self.dir.display().to_string());
+        f.write_str(&text)
     }
 }
 
@@ -289,6 +239,26 @@ impl InitReport {
     }
 }
 
+/// What the operator does next. The folder is replaced last, since only it can hold any text.
+const NEXT_STEPS: &str = "\
+made a Sigstore instance for <url> in <dir>
+
+start            sigstore-server serve <dir>
+
+cargo-sigstore   cargo sigstore trust add <name> <url>/tuf --root <dir>/trust/root.json
+sigstore-python  sigstore --trust-config <dir>/trust/trust_config.json sign FILE
+                 sigstore --instance <url>/tuf trust-instance <dir>/trust/root.json
+sigstore-js      sigstore init --mirror <url>/tuf --root <dir>/trust/root.json
+                 bundleBuilderFromSigningConfig: <dir>/trust/signing_config.v0.2.json, TrustedRoot.fromJSON: <dir>/trust/trusted_root.json
+sigstore-rust    SigningConfig::from_file(\"<dir>/trust/signing_config.v0.2.json\"), TrustedRoot::from_file(\"<dir>/trust/trusted_root.json\")
+cosign           cosign sign-blob --signing-config <dir>/trust/signing_config.v0.2.json --trusted-root <dir>/trust/trusted_root.json --bundle BUNDLE FILE
+                 cosign initialize --mirror <url>/tuf --root <dir>/trust/root.json
+environment      export SIGSTORE_TRUST_CONFIG=<dir>/trust/trust_config.json
+                 export TUF_MIRROR=<url>/tuf TUF_ROOT_JSON=<dir>/trust/root.json
+own TLS roots    export REQUESTS_CA_BUNDLE=CA.pem SSL_CERT_FILE=CA.pem NODE_EXTRA_CA_CERTS=CA.pem
+
+move keys/tuf-root.pem, keys/ca-root.pem and keys/tsa-root.pem off this machine: serving does not need them
+";
 /// As the command line's help says.
 const DEFAULT_ORIGIN: &str = "http://127.0.0.1:8080";
 /// Names that clients look for in the TUF repository.
