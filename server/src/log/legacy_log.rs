@@ -2,8 +2,8 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, Request, State},
-    http::header,
+    extract::{FromRequestParts, Path, Query, Request, State},
+    http::{header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -212,7 +212,7 @@ async fn tree(State(log): State<LegacyLog>) -> Response {
     .into_response()
 }
 
-async fn public_key(State(log): State<LegacyLog>, Query(query): Query<TreeQuery>) -> Response {
+async fn public_key(State(log): State<LegacyLog>, query: TreeQuery) -> Response {
     if let Err(error) = query.check(&log) {
         return Failure::from(error).into_v1();
     }
@@ -233,6 +233,16 @@ struct TreeQuery {
     log_index: Option<u64>,
 }
 
+/// A query that cannot be read is refused in this API's shape.
+impl<S: Send + Sync> FromRequestParts<S> for TreeQuery {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let query = Query::from_request_parts(parts, state).await;
+        let malformed = Failure::from(RequestError::Malformed { field: "query" });
+        query.map(|Query(query)| query).map_err(|_| malformed.into_v1())
+    }
+}
+
 impl TreeQuery {
     fn check(&self, log: &LegacyLog) -> Result<(), RequestError> {
         let other = self.tree_id.as_ref().is_some_and(|id| *id != log.tree_id().to_string());
@@ -244,7 +254,7 @@ impl TreeQuery {
     }
 }
 
-async fn proof(State(log): State<LegacyLog>, Query(query): Query<TreeQuery>) -> Response {
+async fn proof(State(log): State<LegacyLog>, query: TreeQuery) -> Response {
     match consistency(&log, &query).await {
         Ok(value) => Json(value).into_response(),
         Err(failure) => failure.into_v1(),
@@ -269,7 +279,7 @@ async fn consistency(log: &LegacyLog, query: &TreeQuery) -> Result<Value, Failur
     Ok(json!({"hashes": hashes, "rootHash": hex::encode(root)}))
 }
 
-async fn entry_by_index(State(log): State<LegacyLog>, Query(query): Query<TreeQuery>) -> Response {
+async fn entry_by_index(State(log): State<LegacyLog>, query: TreeQuery) -> Response {
     let Some(index) = query.log_index else {
         return Failure::from(RequestError::Missing { field: "logIndex" }).into_v1();
     };

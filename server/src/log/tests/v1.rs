@@ -214,6 +214,7 @@ async fn the_tree_its_key_and_its_consistency_can_be_read() {
         "firstSize=0&lastSize=3",
         "firstSize=4&lastSize=3",
         "firstSize=1&lastSize=7",
+        "firstSize=1&lastSize=x",
         "firstSize=1",
     ] {
         assert_eq!(
