@@ -381,7 +381,9 @@ impl Fetching<'_> {
             if let Some(cache) = self.cache {
                 cache.keep(case.subject.digest, &self.judge.credible(case.subject.digest, bundles));
             }
-            case.bundles.clone_from(bundles);
+            let new = bundles.iter().filter(|bundle| !case.bundles.contains(bundle));
+            let new: Vec<Bundle> = new.cloned().collect();
+            case.bundles.extend(new);
             if let Some(judged) = self.judge.judge(std::slice::from_ref(case))?.pop() {
                 *finding = judged;
             }

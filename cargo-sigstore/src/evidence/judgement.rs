@@ -103,12 +103,19 @@ fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>) -> Finding {
             Err(error) => finding.refusals.push(refusal(&error, bundle, &case.subject)),
         }
     }
-    let disagreements: Vec<Failure> = disagreements(&finding.proofs, case);
     if case.bundles.is_empty() {
         return finding;
     }
-    let held = !finding.proofs.is_empty() && disagreements.is_empty() && (!case.every || finding.refusals.is_empty());
-    finding.refusals.extend(disagreements);
+    let agreement = agreement(&finding.proofs, case);
+    let held = if case.every {
+        finding.refusals.is_empty() && agreement.refusals.is_empty()
+    } else {
+        // Whoever can add a bundle to a store must not be able to refuse a crate with it; but where provenance speaks of
+        // the crate, some of it must be true.
+        agreement.agreeing > 0 || agreement.refusals.is_empty()
+    };
+    let held = held && !finding.proofs.is_empty();
+    finding.refusals.extend(agreement.refusals);
     finding.outcome = match (held, case.signer) {
         (true, Some(_)) => Outcome::Verified,
         (true, None) => Outcome::Signed,
@@ -132,8 +139,15 @@ fn policy(case: &Case<'_>) -> Result<Policy, Failure> {
     Ok(signer.policy(&name, &version)?)
 }
 
-/// Where provenance of our build type does not fit the certificate or the crate, whose rules are checked on the way.
-fn disagreements(proofs: &[Verified], case: &Case<'_>) -> Vec<Failure> {
+/// How provenance of our build type fits certificate and crate.
+#[derive(Default)]
+struct ProvenanceAgreement {
+    agreeing: usize,
+    refusals: Vec<Failure>,
+}
+
+/// Compares provenance of our build type with the crate, whose own rules are checked on the way.
+fn agreement(proofs: &[Verified], case: &Case<'_>) -> ProvenanceAgreement {
     let of_our_type = |proof: &&Verified| {
         let build_type = proof
             .statement()
@@ -141,19 +155,25 @@ fn disagreements(proofs: &[Verified], case: &Case<'_>) -> Vec<Failure> {
         build_type.and_then(|build_type| build_type.as_str()) == Some(provenance::BUILD_TYPE)
     };
     let proofs: Vec<&Verified> = proofs.iter().filter(of_our_type).collect();
-    let Some(path) = case
-        .file
-        .filter(|path| !proofs.is_empty() && name_and_version(path).is_some())
-    else {
-        return Vec::new();
+    let mut agreement = ProvenanceAgreement::default();
+    let path = case.file.filter(|path| name_and_version(path).is_some());
+    let Some(path) = path.filter(|_| !proofs.is_empty()) else {
+        return agreement;
     };
-    match CrateFile::read(path, None) {
-        Ok(file) => proofs
-            .iter()
-            .filter_map(|proof| disagreement(proof, &file, &case.subject))
-            .collect(),
-        Err(failure) => vec![failure],
+    let file = match CrateFile::read(path, None) {
+        Ok(file) => file,
+        Err(failure) => {
+            agreement.refusals.push(failure);
+            return agreement;
+        }
+    };
+    for proof in proofs {
+        match disagreement(proof, &file, &case.subject) {
+            None => agreement.agreeing = agreement.agreeing.saturating_add(1),
+            Some(refusal) => agreement.refusals.push(refusal),
+        }
     }
+    agreement
 }
 
 fn disagreement(proof: &Verified, file: &CrateFile, subject: &Subject) -> Option<Failure> {

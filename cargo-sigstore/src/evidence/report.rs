@@ -19,11 +19,13 @@ use crate::{
 /// Code `output`.
 pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expectations) -> Result<Exit, Failure> {
     let exit = exit(findings, expectations);
+    let nothing = findings.iter().all(|finding| finding.proofs.is_empty());
+    let established: &[&str] = if nothing { &[] } else { &ESTABLISHED };
     if context.printer.is_json() {
         context.printer.json(&json!({
             "schemaVersion": 1,
             "result": result_name(exit),
-            "established": ESTABLISHED,
+            "established": established,
             "notEstablished": NOT_ESTABLISHED,
             "artifacts": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
         }))?;
@@ -36,7 +38,7 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
     if findings.len() > 1 {
         context.printer.line(format_args!("\n{}", summary(findings)))?;
     }
-    if findings.iter().all(|finding| finding.proofs.is_empty()) {
+    if nothing {
         return Ok(exit);
     }
     context.printer.note(format_args!(
