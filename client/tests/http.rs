@@ -53,7 +53,7 @@ async fn a_service_that_hangs_is_unavailable_after_every_try() {
     assert_eq!((error.code(), error.class()), ("service-timeout", Class::Unavailable));
     assert!(error.is_unavailable());
     assert_eq!(seen.count(), 3);
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

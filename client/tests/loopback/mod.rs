@@ -28,8 +28,8 @@ pub(crate) async fn serve(router: Router) -> String {
 /// A client in a hurry.
 pub(crate) fn http() -> Http {
     Http::new(HttpOptions {
-        connect_timeout: Duration::from_millis(300),
-        total_timeout: Duration::from_millis(400),
+        connect_timeout: Duration::from_secs(1),
+        total_timeout: Duration::from_secs(1),
         first_delay: Duration::from_millis(5),
         tries: 3,
         ..HttpOptions::default()
