@@ -23,7 +23,10 @@ use serde_json::Value;
 use server::keys::SigningKey;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let bench = Arc::new(Bench::start().await);
         for clients in [1, 16, 64] {
