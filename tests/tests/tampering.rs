@@ -38,6 +38,26 @@ impl Bench {
     }
 }
 
+/// JSON pointers of every member and element that holds others.
+fn branches(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),
+        Value::Array(elements) => elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| (index.to_string(), element))
+            .collect(),
+        _ => return,
+    };
+    // An empty list says nothing that its absence does not say.
+    if !pointer.is_empty() && !children.is_empty() {
+        found.push(pointer.to_owned());
+    }
+    for (name, child) in children {
+        branches(child, &format!("{pointer}/{name}"), found);
+    }
+}
+
 /// JSON pointers of every leaf.
 fn leaves(value: &Value, pointer: &str, found: &mut Vec<String>) {
     match value {
@@ -100,6 +120,15 @@ fn refuses_every_change(bench: &Bench, good: &Value) -> BTreeMap<&'static str, u
     leaves(good, "", &mut pointers);
     assert!(pointers.len() > 15, "a bundle has more members than {pointers:?}");
     let mut codes = BTreeMap::new();
+    let mut containers = Vec::new();
+    branches(good, "", &mut containers);
+    for pointer in &containers {
+        let bundle = without(good, pointer).expect("a member");
+        match bench.verify(&bundle) {
+            Ok(()) => panic!("accepted: no {pointer}"),
+            Err(error) => *codes.entry(error.code()).or_default() += 1,
+        }
+    }
     for pointer in &pointers {
         let value = good.pointer(pointer).expect("a member");
         let mut changed: Vec<(String, Value)> = Vec::new();
@@ -162,4 +191,58 @@ fn every_changed_or_missing_member_is_refused_with_a_documented_code() {
             .exit(1)
             .expect("the bad one is refused");
     }
+}
+
+/// `cargo sigstore verify` with this trusted root.
+fn verify_trusting(stage: &Stage, root: &Path, artifact: &Path, bundle: &Path) -> tests::run::Outcome {
+    let mut command = stage.workshop.cargo_sigstore(stage.workshop.folder());
+    command
+        .arg("verify")
+        .arg(artifact)
+        .arg("--bundle")
+        .arg(bundle)
+        .arg("--trusted-root")
+        .arg(root)
+        .args(["--certificate-identity", &stage.issuer.subject(Profile::GitHub)])
+        .args(["--certificate-oidc-issuer", &stage.issuer.url(Profile::GitHub)]);
+    tests::run::run(&mut command, std::time::Duration::from_mins(1)).expect("it runs")
+}
+
+#[test]
+fn a_foreign_a_stale_and_a_broken_trusted_root_are_told_apart() {
+    let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
+    let artifact = stage.write("artifact", "bytes\n").expect("an artifact");
+    let bundle = stage.path("artifact.sigstore.json");
+    stage.attest(&artifact, &bundle).expect("a bundle");
+    let good = stage.instance.trust("trusted_root.json");
+    let trusting = |root: &Path| verify_trusting(&stage, root, &artifact, &bundle);
+    trusting(&good).success().expect("our own root is believed");
+
+    let foreign = tests::Instance::init(&stage.tools, &stage.issuer).expect("another instance");
+    let refused = trusting(&foreign.trust("trusted_root.json"))
+        .exit(1)
+        .expect("a foreign root");
+    assert!(refused.stderr.contains("error["), "{}", refused.said());
+
+    // Every authority of ours, but believed only until the year before.
+    let root: Value = serde_json::from_slice(&std::fs::read(&good).expect("a root")).expect("JSON");
+    for list in ["tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities"] {
+        let mut stale = root.clone();
+        for entry in stale[list].as_array_mut().expect("a list") {
+            let window = serde_json::json!({"start": "2024-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z"});
+            match entry.get_mut("publicKey") {
+                Some(key) => key["validFor"] = window,
+                None => entry["validFor"] = window,
+            }
+        }
+        let stale = stage.write("stale.json", stale.to_string()).expect("a stale root");
+        let refused = trusting(&stale);
+        assert_eq!(refused.code, Some(1), "{list} ended last year: {}", refused.said());
+    }
+
+    let broken = stage.write("broken.json", "{\"mediaType\": 1}").expect("a broken root");
+    let refused = trusting(&broken);
+    assert_eq!(refused.code, Some(2), "{}", refused.said());
+    let nowhere = trusting(&stage.path("nowhere.json"));
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.said());
 }
