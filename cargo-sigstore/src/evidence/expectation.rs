@@ -76,7 +76,7 @@ impl Expectations {
         Self::from_toml(&text).map_err(|error| Failure::from(error).fact("file", path.display()))
     }
 
-    fn from_toml(text: &str) -> Result<Self, Error> {
+    pub(super) fn from_toml(text: &str) -> Result<Self, Error> {
         let expectations: Self = toml::from_str(text).map_err(|source| Error::Toml {
             source: Box::new(source),
         })?;

@@ -59,10 +59,7 @@ const ESTABLISHED: [&str; 3] = [
 const NOT_ESTABLISHED: [&str; 2] = ["equality with the source", "harmlessness of the code"];
 
 fn exit(findings: &[Finding], expectations: &Expectations) -> Exit {
-    let worst = findings
-        .iter()
-        .map(|finding| weight(finding.outcome, expectations))
-        .max();
+    let worst = findings.iter().map(|finding| weight(finding, expectations)).max();
     match worst {
         Some(Weight::No) | None => Exit::Refused,
         Some(Weight::Unknown) => Exit::Unavailable,
@@ -78,14 +75,21 @@ enum Weight {
     No,
 }
 
-const fn weight(outcome: Outcome, expectations: &Expectations) -> Weight {
-    match (outcome, expectations.unattested, expectations.unpinned) {
-        (Outcome::Verified, ..)
-        | (Outcome::Signed, _, Severity::Report)
-        | (Outcome::Unattested, Severity::Report, _) => Weight::Yes,
-        (Outcome::Unavailable, ..) => Weight::Unknown,
-        (Outcome::Signed | Outcome::Unattested | Outcome::Refused, ..) => Weight::No,
+fn weight(finding: &Finding, expectations: &Expectations) -> Weight {
+    match finding.outcome {
+        Outcome::Verified => Weight::Yes,
+        Outcome::Signed if expectations.unpinned == Severity::Report => Weight::Yes,
+        Outcome::Unattested if may_be_unattested(finding, expectations) => Weight::Yes,
+        Outcome::Unavailable => Weight::Unknown,
+        Outcome::Signed | Outcome::Unattested | Outcome::Refused => Weight::No,
     }
+}
+
+/// A crate whose signer a rule names is always to be attested: otherwise whoever steals its account just leaves the bundle out.
+fn may_be_unattested(finding: &Finding, expectations: &Expectations) -> bool {
+    let package = finding.subject.package.as_ref();
+    let named = package.is_some_and(|(name, _)| expectations.signer_of(name).is_some());
+    expectations.unattested == Severity::Report && !named
 }
 
 const fn result_name(exit: Exit) -> &'static str {
@@ -153,8 +157,8 @@ fn explain(context: &Context, finding: &Finding, expectations: &Expectations) {
             }
         }
         Outcome::Signed if expectations.unpinned == Severity::Refuse => context.printer.failure(&unpinned(finding)),
-        Outcome::Unattested if expectations.unattested == Severity::Refuse => {
-            context.printer.failure(&unattested(finding));
+        Outcome::Unattested if !may_be_unattested(finding, expectations) => {
+            context.printer.failure(&unattested(finding, expectations));
         }
         Outcome::Verified | Outcome::Signed | Outcome::Unattested => {}
     }
@@ -174,13 +178,18 @@ fn unpinned(finding: &Finding) -> Failure {
     }
 }
 
-fn unattested(finding: &Finding) -> Failure {
+fn unattested(finding: &Finding, expectations: &Expectations) -> Failure {
     let error = Error::Unattested {
         label: finding.subject.label.clone(),
     };
+    let accepting = if expectations.unattested == Severity::Report {
+        "a rule of `sigstore.toml` names its signer, so it must have one"
+    } else {
+        "`unattested = \"report\"` in `sigstore.toml`, or `--allow-unattested`, accepts it"
+    };
     Failure::new(Exit::Refused, "unattested", &error)
         .fact("digest", format_args!("sha256:{}", finding.subject.digest))
-        .hint("pass `--bundle FILE` if you have one; `unattested = \"report\"` in `sigstore.toml`, or `--allow-unattested`, accepts it")
+        .hint(format_args!("pass `--bundle FILE` if you have one; {accepting}"))
 }
 
 /// Why a finding is no yes.
@@ -234,6 +243,19 @@ mod tests {
             assert_eq!(exit_of(&[outcome], &lenient), Exit::Yes);
         }
         assert_eq!(exit_of(&[Outcome::Refused], &lenient), Exit::Refused);
+    }
+
+    #[test]
+    fn a_crate_that_a_rule_names_is_refused_without_a_bundle_whatever_holds_for_others() {
+        let rule = "unattested = \"report\"\n[[crate]]\nname = \"a\"\nidentity = \"https://github.com/a/a/w@r\"\nissuer = \"https://i.example\"";
+        let expectations = Expectations::from_toml(rule).unwrap();
+        assert_eq!(exit_of(&[Outcome::Verified], &expectations), Exit::Yes);
+        assert_eq!(exit_of(&[Outcome::Unattested], &expectations), Exit::Refused);
+        let other = Finding::without(
+            Subject::package("b", "1.0.0", Sha256Digest([1; 32])),
+            Outcome::Unattested,
+        );
+        assert_eq!(exit(&[other], &expectations), Exit::Yes);
     }
 
     #[test]
