@@ -86,13 +86,11 @@ pub(super) fn consume(scene: &mut Scene) -> Result<Project, Error> {
     Ok(consumer)
 }
 
-/// `cargo sigstore verify` over a project's lock file, for this release's identity.
+/// `cargo sigstore verify` over a project's lock file, with the expectations that lie beside it.
 pub(super) fn verify_lock(scene: &Scene, project: &Project) -> Result<crate::run::Outcome, Error> {
     let mut command = scene.workshop.cargo(&project.folder);
     command
         .args(["sigstore", "verify"])
-        .args(["--certificate-identity", &scene.release.github_subject()])
-        .args(["--certificate-oidc-issuer", &scene.issuer_url()])
         .env("SIGSTORE_TRUST_CONFIG", scene.instance.trust("trust_config.json"));
     run(&mut command, LIMIT)
 }
@@ -104,5 +102,13 @@ fn consumer(scene: &Scene) -> Result<Project, Error> {
         let main: PathBuf = project.folder.join("src/main.rs");
         std::fs::write(main, "fn main() {\n    println!(\"built\");\n}\n").doing("write the consumer")?;
     }
+    // What a consumer reviews like code: who signs this crate; of the others it is only told.
+    let expectations = format!(
+        "unattested = \"report\"\n\n[[crate]]\nname = \"{}\"\nidentity = \"{}\"\nissuer = \"{}\"\n",
+        scene.project.name,
+        scene.release.github_subject(),
+        scene.issuer_url()
+    );
+    std::fs::write(project.folder.join("sigstore.toml"), expectations).doing("write the expectations")?;
     Ok(project)
 }
