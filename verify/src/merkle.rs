@@ -260,6 +260,54 @@ mod tests {
         );
     }
 
+    /// MTH of RFC 6962 §2.1, word for word.
+    fn tree_hash(leaves: &[NodeHash]) -> NodeHash {
+        match leaves {
+            [] => empty_root(),
+            [leaf] => *leaf,
+            _ => {
+                let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+                node_hash(&tree_hash(left), &tree_hash(right))
+            }
+        }
+    }
+
+    /// SUBPROOF of RFC 6962 §2.1.2, word for word.
+    fn subproof(old: usize, leaves: &[NodeHash], whole: bool) -> Vec<NodeHash> {
+        if old == leaves.len() {
+            return if whole { Vec::new() } else { vec![tree_hash(leaves)] };
+        }
+        let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+        let (mut proof, sibling) = if old <= left.len() {
+            (subproof(old, left, whole), right)
+        } else {
+            (subproof(old - left.len(), right, false), left)
+        };
+        proof.push(tree_hash(sibling));
+        proof
+    }
+
+    #[test]
+    fn every_consistency_proof_of_small_trees_holds_and_no_part_of_it_can_change() {
+        let leaves: Vec<NodeHash> = (0..20_u8).map(|leaf| leaf_hash(&[leaf])).collect();
+        for new in 1..=leaves.len() {
+            let new_root = tree_hash(&leaves[..new]);
+            for old in 1..=new {
+                let old_root = tree_hash(&leaves[..old]);
+                let proof = subproof(old, &leaves[..new], true);
+                let [old, new] = [old, new].map(|size| u64::try_from(size).unwrap());
+                assert_eq!(verify_consistency(old, &old_root, new, &new_root, &proof), Ok(()));
+                for position in 0..proof.len() {
+                    let mut changed = proof.clone();
+                    changed[position][0] ^= 1;
+                    assert!(verify_consistency(old, &old_root, new, &new_root, &changed).is_err());
+                    changed.remove(position);
+                    assert!(verify_consistency(old, &old_root, new, &new_root, &changed).is_err());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_consistency_proof_changed_anywhere_is_refused() {
         let (leaves, root) = three();
