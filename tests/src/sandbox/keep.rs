@@ -1,5 +1,7 @@
 //! `--keep`: how to point other clients at what is running, until the user has seen enough.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{Scene, say};
 use crate::{Doing as _, Error, issuer::Profile};
 
@@ -38,9 +40,11 @@ Still running; Ctrl-C ends it.
         .doing("start a runtime")?;
     runtime.block_on(async {
         let mut minute = tokio::time::interval(std::time::Duration::from_mins(1));
+        let mut terminated = signal(SignalKind::terminate()).doing("wait for SIGTERM")?;
         loop {
             tokio::select! {
                 interrupted = tokio::signal::ctrl_c() => return interrupted.doing("wait for Ctrl-C"),
+                _ = terminated.recv() => return Ok(()),
                 _ = minute.tick() => write_token(scene, &token)?,
             }
         }
