@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
         "tests",
         &[
             "verify",
+            "package",
             "client",
             "tuf-root",
             "cargo-sigstore",
