@@ -114,6 +114,9 @@ fn says_nothing(pointer: &str, value: &Value) -> bool {
     is_default || pointer.ends_with("/keyid")
 }
 
+/// A message signature need not state the digest [protobuf-specs, MessageSignature]; where it does, it must be right.
+const HINT: &str = "/messageSignature/messageDigest";
+
 fn refuses_every_change(bench: &Bench, good: &Value) -> BTreeMap<&'static str, usize> {
     assert_eq!(bench.verify(good), Ok(()), "the unharmed bundle is accepted");
     let mut pointers = Vec::new();
@@ -122,7 +125,7 @@ fn refuses_every_change(bench: &Bench, good: &Value) -> BTreeMap<&'static str, u
     let mut codes = BTreeMap::new();
     let mut containers = Vec::new();
     branches(good, "", &mut containers);
-    for pointer in &containers {
+    for pointer in containers.iter().filter(|pointer| pointer.as_str() != HINT) {
         let bundle = without(good, pointer).expect("a member");
         match bench.verify(&bundle) {
             Ok(()) => panic!("accepted: no {pointer}"),
@@ -213,6 +216,8 @@ fn a_foreign_a_stale_and_a_broken_trusted_root_are_told_apart() {
     let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
     let artifact = stage.write("artifact", "bytes\n").expect("an artifact");
     let bundle = stage.path("artifact.sigstore.json");
+    // Windows are closed and count whole seconds: the signature must fall into a later one than the instance's first.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     stage.attest(&artifact, &bundle).expect("a bundle");
     let good = stage.instance.trust("trusted_root.json");
     let trusting = |root: &Path| verify_trusting(&stage, root, &artifact, &bundle);
@@ -224,20 +229,21 @@ fn a_foreign_a_stale_and_a_broken_trusted_root_are_told_apart() {
         .expect("a foreign root");
     assert!(refused.stderr.contains("error["), "{}", refused.said());
 
-    // Every authority of ours, but believed only until the year before.
+    // Every authority of ours, but one kind believed no longer than its first second.
     let root: Value = serde_json::from_slice(&std::fs::read(&good).expect("a root")).expect("JSON");
     for list in ["tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities"] {
         let mut stale = root.clone();
         for entry in stale[list].as_array_mut().expect("a list") {
-            let window = serde_json::json!({"start": "2024-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z"});
-            match entry.get_mut("publicKey") {
-                Some(key) => key["validFor"] = window,
-                None => entry["validFor"] = window,
-            }
+            let holder = if entry.get("publicKey").is_some() {
+                &mut entry["publicKey"]
+            } else {
+                entry
+            };
+            holder["validFor"]["end"] = holder["validFor"]["start"].clone();
         }
         let stale = stage.write("stale.json", stale.to_string()).expect("a stale root");
         let refused = trusting(&stale);
-        assert_eq!(refused.code, Some(1), "{list} ended last year: {}", refused.said());
+        assert_eq!(refused.code, Some(1), "{list} ended before: {}", refused.said());
     }
 
     let broken = stage.write("broken.json", "{\"mediaType\": 1}").expect("a broken root");
