@@ -114,7 +114,7 @@ fn says_nothing(pointer: &str, value: &Value) -> bool {
     is_default || pointer.ends_with("/keyid")
 }
 
-/// A message signature need not state the digest [protobuf-specs, MessageSignature]; where it does, it must be right.
+/// A message signature need not state the digest [protobuf-specs, `MessageSignature`]; where it does, it must be right.
 const HINT: &str = "/messageSignature/messageDigest";
 
 fn refuses_every_change(bench: &Bench, good: &Value) -> BTreeMap<&'static str, usize> {
@@ -232,8 +232,8 @@ fn a_foreign_a_stale_and_a_broken_trusted_root_are_told_apart() {
     // Every authority of ours, but one kind believed no longer than its first second.
     let root: Value = serde_json::from_slice(&std::fs::read(&good).expect("a root")).expect("JSON");
     for list in ["tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities"] {
-        let mut stale = root.clone();
-        for entry in stale[list].as_array_mut().expect("a list") {
+        let mut ended = root.clone();
+        for entry in ended[list].as_array_mut().expect("a list") {
             let holder = if entry.get("publicKey").is_some() {
                 &mut entry["publicKey"]
             } else {
@@ -241,8 +241,8 @@ fn a_foreign_a_stale_and_a_broken_trusted_root_are_told_apart() {
             };
             holder["validFor"]["end"] = holder["validFor"]["start"].clone();
         }
-        let stale = stage.write("stale.json", stale.to_string()).expect("a stale root");
-        let refused = trusting(&stale);
+        let path = stage.write("ended.json", ended.to_string()).expect("a stale root");
+        let refused = trusting(&path);
         assert_eq!(refused.code, Some(1), "{list} ended before: {}", refused.said());
     }
 
