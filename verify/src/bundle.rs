@@ -207,6 +207,14 @@ impl Bundle {
                 return Err(Error::TooMany { what, limit });
             }
         }
+        for entry in &self.log_entries {
+            if entry.canonicalized_body.len() > budget.entry_bytes {
+                return Err(Error::TooLarge {
+                    what: "log entry",
+                    limit: budget.entry_bytes,
+                });
+            }
+        }
         self.check_repetition()?;
         self.check_version()?;
         self.check_envelope()

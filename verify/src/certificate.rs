@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use der::{
     Decode, Encode, Length,
     asn1::{ObjectIdentifier, OctetStringRef},
@@ -132,8 +133,21 @@ impl Certificate {
     /// PEM: LF, 64 columns.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        // Encoding to memory fails only for lengths beyond der's 256 MiB, which no certificate reaches.
-        der::pem::encode_string(PEM_LABEL, der::pem::LineEnding::LF, &self.der).unwrap_or_default()
+        let text = STANDARD.encode(&self.der);
+        let mut pem = String::with_capacity(text.len().saturating_add(text.len() / 64).saturating_add(64));
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        let mut rest = text.as_str();
+        while let Some((line, more)) = rest.split_at_checked(64) {
+            pem.push_str(line);
+            pem.push('\n');
+            rest = more;
+        }
+        if !rest.is_empty() {
+            pem.push_str(rest);
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
     }
 
     /// The subject's key.
@@ -226,17 +240,26 @@ impl Certificate {
     /// # Errors
     /// [`Error::Certificate`] when it cannot be re-encoded.
     pub fn precertificate_tbs(&self) -> Result<Vec<u8>, Error> {
-        let mut kept = Vec::with_capacity(self.der.len());
-        for extension in &self.extensions {
-            if extension.oid != SCT_LIST && extension.oid != POISON {
-                kept.extend_from_slice(slice(&self.der, &extension.whole));
-            }
+        let is_kept = |extension: &&Extension| extension.oid != SCT_LIST && extension.oid != POISON;
+        let kept = || self.extensions.iter().filter(is_kept).map(|extension| &extension.whole);
+        let list = kept().map(ExactSizeIterator::len).sum();
+        let before = slice(&self.der, &self.before_extensions);
+        let mut tail = Vec::with_capacity(16);
+        if list > 0 {
+            let mut inner = Vec::with_capacity(8);
+            push_header(&mut inner, SEQUENCE_TAG, list)?;
+            push_header(&mut tail, EXTENSIONS_TAG, list.saturating_add(inner.len()))?;
+            tail.extend_from_slice(&inner);
         }
-        let mut fields = slice(&self.der, &self.before_extensions).to_vec();
-        if !kept.is_empty() {
-            fields.extend_from_slice(&encode(EXTENSIONS_TAG, &encode(SEQUENCE_TAG, &kept)?)?);
+        let length = before.len().saturating_add(tail.len()).saturating_add(list);
+        let mut tbs = Vec::with_capacity(length.saturating_add(8));
+        push_header(&mut tbs, SEQUENCE_TAG, length)?;
+        tbs.extend_from_slice(before);
+        tbs.extend_from_slice(&tail);
+        for range in kept() {
+            tbs.extend_from_slice(slice(&self.der, range));
         }
-        encode(SEQUENCE_TAG, &fields)
+        Ok(tbs)
     }
 
     /// Value of the `SubjectKeyIdentifier` extension.
@@ -373,16 +396,14 @@ fn claim_of(oid: &ObjectIdentifier) -> Option<Claim> {
     Claim::ALL.into_iter().find(|claim| claim.number() == *number)
 }
 
-/// One element with this tag octet.
-fn encode(tag: u8, contents: &[u8]) -> Result<Vec<u8>, Error> {
-    let length = Length::try_from(contents.len())
-        .and_then(|length| length.to_der())
-        .map_err(|_| Error::Certificate)?;
-    let mut element = Vec::with_capacity(contents.len().saturating_add(8));
-    element.push(tag);
-    element.extend_from_slice(&length);
-    element.extend_from_slice(contents);
-    Ok(element)
+/// Tag octet and length of an element with this many content octets.
+fn push_header(out: &mut Vec<u8>, tag: u8, length: usize) -> Result<(), Error> {
+    let mut octets = [0; 8];
+    let length = Length::try_from(length).map_err(|_| Error::Certificate)?;
+    let length = length.encode_to_slice(&mut octets).map_err(|_| Error::Certificate)?;
+    out.push(tag);
+    out.extend_from_slice(length);
+    Ok(())
 }
 
 fn slice<'a>(der: &'a [u8], range: &Range<usize>) -> &'a [u8] {
@@ -430,3 +451,6 @@ const SUCCESSORS: [(Claim, Claim); 4] = [
     (Claim::GithubWorkflowSha, Claim::SourceRepositoryDigest),
     (Claim::GithubWorkflowRef, Claim::SourceRepositoryRef),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -46,8 +46,7 @@ pub struct Verified {
     artifact: Option<Sha256Digest>,
     statement: Option<Statement>,
     subject: Option<Subject>,
-    identity: Option<WorkloadIdentity>,
-    key: PublicKey,
+    signer: Signatory,
     times: Vec<AuthenticatedTime>,
     log_entries: Vec<AuthenticatedEntry>,
     checks: Vec<&'static str>,
@@ -197,8 +196,10 @@ impl Verifier {
             artifact: signed.artifact_sha256(),
             statement: signed.statement.take(),
             subject: signed.subject.take(),
-            identity: subject.identity().cloned(),
-            key: subject.key().clone(),
+            signer: match subject {
+                SigningSubject::Leaf(leaf) => Signatory::Leaf(leaf),
+                SigningSubject::Key(key) => Signatory::Key(key.clone()),
+            },
             times,
             log_entries: entries.into_iter().map(|entry| entry.entry).collect(),
             checks,
@@ -318,6 +319,13 @@ impl Verifier {
     }
 }
 
+/// Who a [`Verified`] says signed.
+#[derive(Clone, Debug)]
+enum Signatory {
+    Leaf(Arc<Leaf>),
+    Key(PublicKey),
+}
+
 /// Who signed: the one whose key the signature is checked with.
 enum SigningSubject<'p> {
     Leaf(Arc<Leaf>),
@@ -369,20 +377,26 @@ impl Verified {
 
     /// Who signed; none for a managed key.
     #[must_use]
-    pub const fn identity(&self) -> Option<&WorkloadIdentity> {
-        self.identity.as_ref()
+    pub fn identity(&self) -> Option<&WorkloadIdentity> {
+        match &self.signer {
+            Signatory::Leaf(leaf) => Some(&leaf.identity),
+            Signatory::Key(_) => None,
+        }
     }
 
     /// The key that signed: the certificate's, or the managed one.
     #[must_use]
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
+    pub fn key(&self) -> &PublicKey {
+        match &self.signer {
+            Signatory::Leaf(leaf) => leaf.certificate.public_key(),
+            Signatory::Key(key) => key,
+        }
     }
 
     /// A claim of the certificate.
     #[must_use]
     pub fn claim(&self, claim: Claim) -> Option<&str> {
-        self.identity.as_ref()?.claim(claim)
+        self.identity()?.claim(claim)
     }
 
     /// Every authenticated time, at least one unless the policy came from [`crate::danger::untimed_managed_key`].

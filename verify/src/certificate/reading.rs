@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use der::{
-    Decode, Header, Reader, SliceReader, Tag, TagNumber, Tagged,
-    asn1::{AnyRef, BitStringRef, ObjectIdentifier},
+    Decode, Header, Reader, SliceReader, Tag, TagNumber,
+    asn1::{BitStringRef, ObjectIdentifier},
 };
 use x509_cert::{
     ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage},
@@ -33,7 +33,7 @@ pub(super) fn read_certificate(der: &[u8]) -> der::Result<Fields> {
     let mut reader = SliceReader::new(der)?;
     let fields = reader.sequence(|outer| {
         let start = offset(outer)?;
-        let (mut fields, inner_algorithm) = read_tbs(outer)?;
+        let (mut fields, inner_algorithm) = read_tbs(outer, der)?;
         fields.tbs = start..offset(outer)?;
         let algorithm = spki::AlgorithmIdentifierRef::decode(outer)?;
         // [RFC 5280 §4.1.1.2] both statements of the algorithm are the same.
@@ -52,7 +52,7 @@ pub(super) fn read_certificate(der: &[u8]) -> der::Result<Fields> {
 }
 
 /// `TBSCertificate` [RFC 5280 §4.1]; version 3 only.
-fn read_tbs<'a>(outer: &mut SliceReader<'a>) -> der::Result<(Fields, spki::AlgorithmIdentifierRef<'a>)> {
+fn read_tbs<'a>(outer: &mut SliceReader<'a>, der: &[u8]) -> der::Result<(Fields, spki::AlgorithmIdentifierRef<'a>)> {
     outer.sequence(|reader| {
         let start = offset(reader)?;
         let version: Option<u8> = reader.context_specific(TagNumber(0), der::TagMode::Explicit)?;
@@ -73,7 +73,7 @@ fn read_tbs<'a>(outer: &mut SliceReader<'a>) -> der::Result<(Fields, spki::Algor
         let extensions = if reader.is_finished() {
             Vec::new()
         } else {
-            read_extensions(reader)?
+            read_extensions(reader, der)?
         };
         let fields = Fields {
             tbs: 0..0,
@@ -100,54 +100,73 @@ fn read_validity(reader: &mut SliceReader<'_>) -> der::Result<ValidityWindow> {
 }
 
 /// `[3] EXPLICIT Extensions`, without repetition [RFC 5280 §4.2].
-fn read_extensions(reader: &mut SliceReader<'_>) -> der::Result<Vec<Extension>> {
+fn read_extensions(reader: &mut SliceReader<'_>, der: &[u8]) -> der::Result<Vec<Extension>> {
     let header = Header::decode(reader)?;
-    if header.tag()
-        != (Tag::ContextSpecific {
-            constructed: true,
-            number: TagNumber(3),
-        })
-    {
-        return Err(der::ErrorKind::Failed.into());
-    }
-    let extensions: Vec<Extension> = reader.read_nested(header.length(), |explicit| {
-        explicit.sequence(|list| {
-            let mut extensions = Vec::with_capacity(TYPICAL_EXTENSIONS);
-            while !list.is_finished() {
-                extensions.push(read_extension(list)?);
-            }
-            Ok::<_, der::Error>(extensions)
-        })
-    })?;
-    for (position, extension) in extensions.iter().enumerate() {
-        if extensions
-            .iter()
-            .take(position)
-            .any(|earlier| earlier.oid == extension.oid)
-        {
+    let explicit = Tag::ContextSpecific {
+        constructed: true,
+        number: TagNumber(3),
+    };
+    header.tag().assert_eq(explicit)?;
+    let list = reader.read_nested(header.length(), |explicit| contents(explicit, Tag::Sequence))?;
+    let mut cursor = Cursor { der, rest: list };
+    let mut extensions: Vec<Extension> = Vec::with_capacity(TYPICAL_EXTENSIONS);
+    while !cursor.rest.is_empty() {
+        let extension = read_extension(&mut cursor).ok_or(der::ErrorKind::Failed)?;
+        if extensions.iter().any(|earlier| earlier.oid == extension.oid) {
             return Err(der::ErrorKind::Failed.into());
         }
+        extensions.push(extension);
     }
     Ok(extensions)
 }
 
-fn read_extension(list: &mut SliceReader<'_>) -> der::Result<Extension> {
-    let start = offset(list)?;
-    let (oid, critical, value) = list.sequence(|reader| {
-        let oid = ObjectIdentifier::decode(reader)?;
-        let critical = Option::<bool>::decode(reader)?;
-        // [X.690 §11.5] a default value is not encoded.
-        if critical == Some(false) {
-            return Err(der::ErrorKind::Failed.into());
-        }
-        Ok::<_, der::Error>((oid, critical.is_some(), contents(reader, Tag::OctetString)?))
-    })?;
-    Ok(Extension {
+fn read_extension(list: &mut Cursor<'_>) -> Option<Extension> {
+    let start = list.rest.start;
+    let mut fields = Cursor {
+        der: list.der,
+        rest: list.element(SEQUENCE)?,
+    };
+    let oid = ObjectIdentifier::from_bytes(slice(list.der, &fields.element(OBJECT_IDENTIFIER)?)).ok()?;
+    let critical = match fields.element(BOOLEAN) {
+        None => false,
+        // [X.690 §11.1, §11.5] true has one form, and a default is not written.
+        Some(value) if slice(list.der, &value) == [0xff] => true,
+        Some(_) => return None,
+    };
+    let value = fields.element(OCTET_STRING)?;
+    fields.rest.is_empty().then_some(Extension {
         oid,
         critical,
         value,
-        whole: start..offset(list)?,
+        whole: start..list.rest.start,
     })
+}
+
+/// Walks elements with lengths of up to two octets: a certificate has a few dozen extensions, and a general reader costs
+/// more for them than hashing the certificate does.
+struct Cursor<'a> {
+    der: &'a [u8],
+    rest: Range<usize>,
+}
+
+impl Cursor<'_> {
+    /// The contents of the next element if it has this tag; otherwise nothing is read.
+    fn element(&mut self, tag: u8) -> Option<Range<usize>> {
+        let rest = slice(self.der, &self.rest);
+        let (header, length) = match *rest {
+            [found, length @ 0..=0x7f, ..] if found == tag => (2, usize::from(length)),
+            // [X.690 §10.1] the shortest form only.
+            [found, 0x81, length @ 0x80..=0xff, ..] if found == tag => (3, usize::from(length)),
+            [found, 0x82, high @ 1..=0xff, low, ..] if found == tag => {
+                (4, usize::from(u16::from_be_bytes([high, low])))
+            }
+            _ => return None,
+        };
+        let start = self.rest.start.checked_add(header)?;
+        let end = start.checked_add(length).filter(|end| *end <= self.rest.end)?;
+        self.rest.start = end;
+        Some(start..end)
+    }
 }
 
 pub(super) fn read_usage(der: &[u8], extensions: &[Extension]) -> Result<Usage, Error> {
@@ -171,17 +190,17 @@ pub(super) fn read_usage(der: &[u8], extensions: &[Extension]) -> Result<Usage, 
 
 /// Reads one element of this tag and gives the range of its contents.
 pub(crate) fn contents(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
-    let header = Header::peek(reader)?;
-    let length = usize::try_from(header.length())?;
-    let range = whole(reader, tag)?;
-    Ok(range.end.saturating_sub(length)..range.end)
+    let header = Header::decode(reader)?;
+    header.tag().assert_eq(tag)?;
+    let start = offset(reader)?;
+    reader.read_slice(header.length())?;
+    Ok(start..offset(reader)?)
 }
 
 /// Reads one element of this tag and gives the range it takes, header included.
 pub(crate) fn whole(reader: &mut SliceReader<'_>, tag: Tag) -> der::Result<Range<usize>> {
     let start = offset(reader)?;
-    AnyRef::decode(reader)?.tag().assert_eq(tag)?;
-    Ok(start..offset(reader)?)
+    Ok(start..contents(reader, tag)?.end)
 }
 
 pub(crate) fn offset(reader: &SliceReader<'_>) -> der::Result<usize> {
@@ -207,6 +226,10 @@ pub(crate) fn scheme_of(algorithm: &spki::AlgorithmIdentifierRef<'_>) -> Option<
     parameters_fit.then_some(scheme)
 }
 
+const BOOLEAN: u8 = 0x01;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
 /// v3(2) [RFC 5280 §4.1.2.1].
 const VERSION_3: u8 = 2;
 /// A Fulcio certificate for a CI job has 28.
