@@ -18,6 +18,8 @@ pub struct Policy {
     subject_name: Option<String>,
     only_subject: bool,
     thresholds: Thresholds,
+    /// Names and Ed25519 keys of the witnesses that count.
+    witnesses: Vec<(String, PublicKey)>,
     needs: Needs,
 }
 
@@ -37,6 +39,7 @@ pub(crate) enum Signer {
 struct Thresholds {
     logs: usize,
     timestamps: usize,
+    witnesses: usize,
 }
 
 /// What a bundle must carry whatever else is demanded: only [`crate::danger`] takes one away.
@@ -152,6 +155,24 @@ impl Policy {
         self
     }
 
+    /// Further demands that at least this many of these witnesses, each a name and an Ed25519 key, have cosigned a
+    /// checkpoint that the bundle's entries stand in [C2SP tlog-cosignature]. A witness named twice counts once.
+    #[must_use]
+    pub fn witnesses(mut self, at_least: usize, known: &[(&str, PublicKey)]) -> Self {
+        self.thresholds.witnesses = at_least;
+        for (name, key) in known {
+            let is_new = |(_, other): &(String, PublicKey)| other != key;
+            if self.witnesses.iter().all(is_new) {
+                self.witnesses.push(((*name).to_owned(), key.clone()));
+            }
+        }
+        self
+    }
+
+    pub(crate) fn known_witnesses(&self) -> &[(String, PublicKey)] {
+        &self.witnesses
+    }
+
     pub(crate) const fn new(signer: Signer) -> Self {
         Self {
             signer,
@@ -161,7 +182,12 @@ impl Policy {
             builder: None,
             subject_name: None,
             only_subject: false,
-            thresholds: Thresholds { logs: 0, timestamps: 0 },
+            thresholds: Thresholds {
+                logs: 0,
+                timestamps: 0,
+                witnesses: 0,
+            },
+            witnesses: Vec::new(),
             needs: Needs {
                 transparency: true,
                 time: true,
@@ -265,14 +291,15 @@ impl Policy {
         Ok(())
     }
 
-    /// Checks how many different logs and authorities speak for the bundle.
+    /// Checks how many different logs, authorities and witnesses speak for the bundle.
     ///
     /// # Errors
     /// [`Error::Threshold`].
-    pub(crate) fn check_thresholds(&self, logs: usize, timestamps: usize) -> Result<(), Error> {
+    pub(crate) fn check_thresholds(&self, logs: usize, timestamps: usize, witnesses: usize) -> Result<(), Error> {
         let counts = [
             ("logs", self.thresholds.logs, logs),
             ("timestamp authorities", self.thresholds.timestamps, timestamps),
+            ("witnesses", self.thresholds.witnesses, witnesses),
         ];
         let short = counts.into_iter().find(|(_, needed, found)| found < needed);
         short.map_or(Ok(()), |(what, needed, found)| {

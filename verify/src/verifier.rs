@@ -440,7 +440,22 @@ fn check_thresholds(policy: &Policy, entries: &[EntryEvidence], times: &[Authent
             TimeSource::LogPromise(_) => None,
         })
         .collect();
-    policy.check_thresholds(logs.len(), authorities.len())
+    policy.check_thresholds(logs.len(), authorities.len(), count_witnesses(policy, entries))
+}
+
+/// How many of the policy's witnesses saw a checkpoint that an entry of the bundle stands in.
+fn count_witnesses(policy: &Policy, entries: &[EntryEvidence]) -> usize {
+    let saw = |name: &str, key: &PublicKey| {
+        let checkpoints = entries.iter().filter_map(|entry| entry.checkpoint.as_ref());
+        checkpoints
+            .into_iter()
+            .any(|signed| signed.verify_cosignature(name, key).is_ok())
+    };
+    policy
+        .known_witnesses()
+        .iter()
+        .filter(|(name, key)| saw(name, key))
+        .count()
 }
 
 const FOREIGN_LOG_ID: Error = Error::TrustedRoot {

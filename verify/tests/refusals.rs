@@ -1059,6 +1059,37 @@ fn provenance_signed_by_a_key_is_not_examined() {
 }
 
 #[test]
+fn witnesses_count_once_and_only_by_their_own_key() {
+    let world = World::new();
+    let (first, second) = (Key::ed25519(), Key::ed25519());
+    let mut recipe = Recipe::default();
+    recipe.checkpoint.witnesses = vec![("one.example".to_owned(), first.copy())];
+    let bundle = world.bundle(&recipe);
+    let ask = |at_least, known: &[(&str, &Key)]| {
+        let known: Vec<_> = known.iter().map(|(name, key)| (*name, key.public().clone())).collect();
+        let policy = policy().witnesses(at_least, &known);
+        let outcome = world
+            .verifier()
+            .unwrap()
+            .verify(&bundle, &Artifact::Bytes(ARTIFACT), &policy, NOW);
+        outcome.map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(ask(1, &[("one.example", &first)]), Ok(()));
+    assert_eq!(ask(1, &[("one.example", &first), ("two.example", &second)]), Ok(()));
+    assert_eq!(
+        ask(2, &[("one.example", &first), ("two.example", &second)]),
+        Err("threshold")
+    );
+    assert_eq!(
+        ask(2, &[("one.example", &first), ("one.example", &first)]),
+        Err("threshold")
+    );
+    assert_eq!(ask(1, &[("two.example", &first)]), Err("threshold"));
+    assert_eq!(ask(1, &[("one.example", &second)]), Err("threshold"));
+    assert_eq!(ask(1, &[]), Err("threshold"));
+}
+
+#[test]
 fn a_managed_key_is_the_one_that_the_bundle_names() {
     let world = World::new();
     let verifier = world.verifier().unwrap();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Leaf, Verified, Verifier};
-use crate::{Artifact, Bundle, Error, Policy, UnixTime, checkpoint::Checkpoint};
+use crate::{Artifact, Bundle, Error, Policy, UnixTime, checkpoint::SignedCheckpoint};
 
 /// One bundle of a batch, and what is asked of it.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct BatchItem<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     leaves: Outcomes<Vec<u8>, Leaf>,
-    checkpoints: Outcomes<([u8; 32], String), Checkpoint>,
+    checkpoints: Outcomes<([u8; 32], String), SignedCheckpoint>,
 }
 
 /// What each key's check came to.
@@ -47,8 +47,8 @@ impl Cache {
         &self,
         log_id: &[u8; 32],
         text: &str,
-        check: impl FnOnce() -> Result<Checkpoint, Error>,
-    ) -> Result<Arc<Checkpoint>, Error> {
+        check: impl FnOnce() -> Result<SignedCheckpoint, Error>,
+    ) -> Result<Arc<SignedCheckpoint>, Error> {
         self.checkpoints.recall((*log_id, text.to_owned()), check)
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Digest, Error, HashAlgorithm, UnixTime,
     bundle::{BundleVersion, InclusionProof, TransparencyLogEntry},
-    checkpoint::{Checkpoint, SignedCheckpoint},
+    checkpoint::SignedCheckpoint,
     entry::{DsseV001, Entry, EntryVerifier, HashedRekordV001, HashedRekordV002, signed_entry_timestamp_payload},
     key::KeyDetails,
     merkle,
@@ -24,6 +24,8 @@ pub(super) struct EntryEvidence {
     pub(super) log: usize,
     /// When the log promised it; v1 only.
     pub(super) time: Option<AuthenticatedTime>,
+    /// The log's signed checkpoint; none where a v0.1 bundle has a promise only.
+    pub(super) checkpoint: Option<Arc<SignedCheckpoint>>,
 }
 
 /// Which API made the entry. A v2 log states no time and makes no promise; its name is its host's.
@@ -53,9 +55,10 @@ pub(super) fn verify(
     if time.is_some() {
         checks.push("inclusion promise signature");
     }
+    let mut checkpoint = None;
     if let Some(proof) = proof_of(stated, version)? {
         if !proof.checkpoint.is_empty() {
-            check_checkpoint(verifier, log, stated, proof, generation, cache)?;
+            checkpoint = Some(check_checkpoint(verifier, log, stated, proof, generation, cache)?);
             checks.push("checkpoint signature");
         } else if !has_only_promise(stated, version) {
             return Err(Error::ProofMissing);
@@ -72,6 +75,7 @@ pub(super) fn verify(
         },
         log: index,
         time,
+        checkpoint,
     })
 }
 
@@ -243,23 +247,23 @@ fn check_checkpoint(
     proof: &InclusionProof,
     generation: Generation,
     cache: Option<&Cache>,
-) -> Result<(), Error> {
+) -> Result<Arc<SignedCheckpoint>, Error> {
     let read = || verify_checkpoint(verifier, log, &proof.checkpoint, generation);
-    let checkpoint = match cache {
+    let signed = match cache {
         Some(cache) => cache.checkpoint(&log.log_id, &proof.checkpoint, read)?,
         None => Arc::new(read()?),
     };
-    if checkpoint.size != proof.tree_size {
+    if signed.checkpoint.size != proof.tree_size {
         return Err(Error::CheckpointMismatch { field: "tree size" });
     }
-    if checkpoint.root != proof.root_hash {
+    if signed.checkpoint.root != proof.root_hash {
         return Err(Error::CheckpointMismatch { field: "root hash" });
     }
     // A v1 log counts over all its shards, its proofs within one; a v2 log has no shards.
     if generation == Generation::V2 && proof.log_index != stated.log_index {
         return Err(Error::CheckpointMismatch { field: "log index" });
     }
-    Ok(())
+    Ok(signed)
 }
 
 /// Reads a checkpoint, checks that it is this log's and that the log signed it.
@@ -268,7 +272,7 @@ fn verify_checkpoint(
     log: &TransparencyLog,
     text: &str,
     generation: Generation,
-) -> Result<Checkpoint, Error> {
+) -> Result<SignedCheckpoint, Error> {
     let signed = SignedCheckpoint::parse(text.as_bytes(), &verifier.budget)?;
     let origin = signed.checkpoint.origin.as_str();
     let (name, key_id) = match generation {
@@ -277,7 +281,7 @@ fn verify_checkpoint(
         Generation::V2 => return Err(foreign(origin)),
     };
     signed.verify(name, &key_id, &log.key)?;
-    Ok(signed.checkpoint)
+    Ok(signed)
 }
 
 /// `<name> - <decimal tree id>`: the name is the server's own idea of its host, which a proxy may hide from the trusted root.

@@ -9,6 +9,7 @@
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::missing_panics_doc,
+    clippy::format_push_string,
     clippy::must_use_candidate,
     clippy::struct_excessive_bools,
     clippy::wildcard_enum_match_arm,
@@ -486,7 +487,7 @@ impl Default for SctRecipe {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct CheckpointRecipe {
     pub origin: Option<String>,
     pub name: Option<String>,
@@ -494,6 +495,8 @@ pub struct CheckpointRecipe {
     pub flip_root: bool,
     pub flip_signature: bool,
     pub hint: Option<[u8; 4]>,
+    /// Name and Ed25519 key of each witness that cosigns.
+    pub witnesses: Vec<(String, Key)>,
 }
 
 /// What the timestamp authority answers.
@@ -748,7 +751,15 @@ fn checkpoint(
     let hint = recipe.hint.unwrap_or([log_id[0], log_id[1], log_id[2], log_id[3]]);
     let name = recipe.name.clone().unwrap_or(host.to_owned());
     let line = STANDARD.encode([hint.as_slice(), &signature].concat());
-    format!("{text}\n\u{2014} {name} {line}\n")
+    let mut note = format!("{text}\n\u{2014} {name} {line}\n");
+    for (witness, key) in &recipe.witnesses {
+        let id = note::cosignature_key_id(witness, key.public().ed25519_bytes().unwrap());
+        let time = u64::try_from(SIGNED_AT.as_secs()).unwrap();
+        let signature = key.sign(verify::checkpoint::cosigned_message(time, &text).as_bytes());
+        let blob = [&id[..4], &time.to_be_bytes(), &signature].concat();
+        note += &format!("\u{2014} {witness} {}\n", STANDARD.encode(blob));
+    }
+    note
 }
 
 fn honest_entry(recipe: &Recipe, kind: EntryKind, bundle: &Bundle) -> Entry {
