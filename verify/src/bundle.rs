@@ -187,14 +187,19 @@ impl Bundle {
         algorithms
     }
 
+    /// Every certificate, leaf first; empty when a key hint stands in their place.
+    fn certificates(&self) -> &[Vec<u8>] {
+        match &self.signer {
+            SignerMaterial::Certificate(der) => std::slice::from_ref(der),
+            SignerMaterial::CertificateChain(chain) => chain,
+            SignerMaterial::PublicKeyHint(_) => &[],
+        }
+    }
+
     /// The leaf certificate, DER; none when a key hint stands in its place.
     #[must_use]
     pub fn certificate(&self) -> Option<&[u8]> {
-        match &self.signer {
-            SignerMaterial::Certificate(der) => Some(der),
-            SignerMaterial::CertificateChain(chain) => chain.first().map(Vec::as_slice),
-            SignerMaterial::PublicKeyHint(_) => None,
-        }
+        self.certificates().first().map(Vec::as_slice)
     }
 
     /// What [`Self::from_json`] checks beyond its fields' shapes: a verifier repeats it, as the fields are public.
@@ -202,6 +207,7 @@ impl Bundle {
         for (count, limit, what) in [
             (self.log_entries.len(), budget.log_entries, "log entries"),
             (self.timestamps.len(), budget.timestamps, "timestamps"),
+            (self.certificates().len(), budget.chain_certificates, "certificates"),
         ] {
             if count > limit {
                 return Err(Error::TooMany { what, limit });
