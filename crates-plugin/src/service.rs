@@ -221,6 +221,9 @@ async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response
     let Some(api) = api.filter(|_| request.uri().path().starts_with("/api/")) else {
         return (StatusCode::NOT_FOUND, "no such page\n").into_response();
     };
+    if let Err(why) = check_passable(request.uri().path()) {
+        return (StatusCode::NOT_FOUND, why).into_response();
+    }
     let (parts, body) = request.into_parts();
     let path = parts
         .uri
@@ -236,6 +239,24 @@ async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response
         Ok(answer) => relay(answer),
         Err(error) => unavailable(&error),
     }
+}
+
+/// What passes must not be a gated call in other clothes: another spelling of the publish path, which the registry might
+/// decode to it, or a download or index under the registry's own path.
+fn check_passable(path: &str) -> Result<(), &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'+' | b'~');
+    let lower = path.to_ascii_lowercase();
+    let parts: Vec<&str> = lower.trim_matches('/').split('/').collect();
+    if !path.bytes().all(plain) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return Err("the gate passes plain paths only\n");
+    }
+    if parts.ends_with(&["crates", "new"]) {
+        return Err("publish with PUT /api/v1/crates/new\n");
+    }
+    if matches!(parts.last(), Some(&("download" | "config.json"))) || lower.contains("/dl/") {
+        return Err("index and downloads are under /index/ and /dl/ of the gate\n");
+    }
+    Ok(())
 }
 
 async fn ready(State(service): State<Arc<Service>>) -> Response {
@@ -326,3 +347,35 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::HOST,
     header::CONTENT_LENGTH,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gated_calls_do_not_pass_in_other_clothes() {
+        for path in [
+            "/api/v1/crates",
+            "/api/v1/crates/a/1.0.0+b/yank",
+            "/api/v1/crates/a/owners",
+            "/api/v1/me",
+        ] {
+            assert_eq!(check_passable(path), Ok(()), "{path}");
+        }
+        for path in [
+            "/api/v1/crates/new",
+            "/api/v1/crates/new/",
+            "/api/v1/crates/New",
+            "/api/v1/crates/%6eew",
+            "/api/v1//crates/new",
+            "/api/v1/x/../crates/new",
+            "/api/v1/./crates/new",
+            "/api/v1/crates/a/1.0.0/download",
+            "/api/v1/crates/dl/a/1.0.0/download",
+            "/api/v1/crates/dl/a/1.0.0",
+            "/api/v1/crates/config.json",
+        ] {
+            assert!(check_passable(path).is_err(), "{path}");
+        }
+    }
+}

@@ -130,6 +130,22 @@ fn a_stolen_token_publishes_nothing_and_the_release_workflow_does() {
     let stolen = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert_ne!(stolen.code, Some(0));
     assert!(stolen.stderr.contains("gate-no-attestation"), "{}", stolen.stderr);
+    let url = format!("{}/api/v1/crates/%6eew", scene.gate.url());
+    let disguised =
+        http::request("PUT", &url, &[("authorization", scene.registry.token())], b"body").expect("an answer");
+    assert_eq!(
+        disguised.status, 404,
+        "another spelling of the publish path does not pass"
+    );
+    assert_eq!(
+        scene
+            .registry
+            .requests()
+            .iter()
+            .filter(|request| request.method == "PUT")
+            .count(),
+        0
+    );
     assert_eq!(scene.registry.uploads().len(), 0, "the registry never saw it");
 
     let fork = scene.sigstore_publish(&project, "mallory/crockford");
