@@ -307,6 +307,26 @@ fn hostile_uploads_are_refused() {
     println!("{} hostile uploads refused", cases.len());
 }
 
+#[test]
+fn the_registry_decides_whom_it_shows_itself_to() {
+    let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
+    let issuer = Issuer::start().expect("an issuer");
+    let instance = Instance::start(&tools, &issuer).expect("a server");
+    let options = registry::Options { auth_required: true };
+    let registry = Registry::start(options).expect("a registry");
+    let gate = Gate::start(&tools, &instance, &registry, EVERYBODY).expect("a gate");
+    let url = format!("{}/index/config.json", gate.url());
+    let known = http::request("GET", &url, &[("authorization", registry.token())], b"").expect("an answer");
+    assert_eq!(
+        (known.status, known.json()["auth-required"].as_bool()),
+        (200, Some(true))
+    );
+    let stranger = http::get(&url).expect("an answer");
+    assert_eq!(stranger.status, 401, "also after somebody else was answered");
+    assert!(stranger.header("www-authenticate").is_some());
+    assert!(!gate.log().contains(registry.token()), "credentials are never logged");
+}
+
 fn member(path: &str, kind: tar::EntryType, content: &[u8]) -> (tar::Header, Vec<u8>) {
     let mut header = tar::Header::new_gnu();
     // Written by hand: the library refuses to write what this test needs.

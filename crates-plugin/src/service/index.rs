@@ -58,12 +58,13 @@ async fn fetch_config(service: &Service, headers: &HeaderMap) -> Result<Upstream
 
 /// `config.json` of the gate: the registry's, with `dl` and `api` naming the gate, and where attestations are.
 pub(super) async fn config(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
-    let upstream = match upstream_config(&service, &headers).await {
+    // Asked for each caller: whom the registry does not know gets the registry's own refusal, not what another was told.
+    let upstream = match fetch_config(&service, &headers).await {
         Ok(upstream) => upstream,
         Err(answer) => return answer,
     };
     let base = service.config.public_url.as_str().trim_end_matches('/');
-    let mut document = upstream.document.clone();
+    let mut document = upstream.document;
     document.insert(
         "dl".to_owned(),
         format!("{base}/dl/{{crate}}/{{version}}/download").into(),
