@@ -1,7 +1,11 @@
 //! Certificate paths at a given time [RFC 5280 §6].
 //!
-//! Everything about an authority's own certificates that does not depend on the time of a signature is checked once,
-//! when a trusted root is loaded; what is left for each leaf is one name, one signature and one interval.
+//! What an authority's own certificates say of themselves and of each other (uses, lengths, dates, names) is checked once,
+//! when a trusted root is loaded. The signatures between them are checked once as well, when the authority is first
+//! needed: a trusted root lists many, and one bundle needs one. What is left for each leaf is one name, one signature
+//! and one interval.
+
+use std::sync::OnceLock;
 
 use der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::KeyUsage;
@@ -17,10 +21,13 @@ pub(crate) struct Authority {
     issuers: Vec<Certificate>,
     /// When every certificate of the path is valid and the trusted root believes the authority.
     window: ValidityWindow,
+    /// Whether each certificate is signed by the next; found out when first asked.
+    signed: OnceLock<Result<(), Error>>,
 }
 
 impl Authority {
-    /// Checks the path of `issuers` (issuer of leaves first, root last) for certificates of this `purpose`.
+    /// Checks the path of `issuers` (issuer of leaves first, root last) for certificates of this `purpose`, but for its
+    /// signatures: see [`Self::check_signatures`].
     ///
     /// # Errors
     /// [`Error::CertificateChain`] naming the rule broken.
@@ -33,11 +40,8 @@ impl Authority {
         for (below, issuer) in issuers.iter().enumerate() {
             check_issuer(issuer, below, purpose)?;
             window = intersection(window, issuer.validity());
-            match issuers.get(below.saturating_add(1)) {
-                Some(parent) => check_signed_by(issuer, parent)?,
-                None if issuer.is_self_issued() => check_signed_by(issuer, issuer)?,
-                // A trust anchor need not be self-signed.
-                None => {}
+            if let Some(parent) = issuers.get(below.saturating_add(1)) {
+                check_issued_by(issuer, parent)?;
             }
         }
         if issuers.is_empty() {
@@ -49,7 +53,23 @@ impl Authority {
         Ok(Self {
             issuers: issuers.to_vec(),
             window,
+            signed: OnceLock::new(),
         })
+    }
+
+    /// Checks that each certificate of the path is signed by the next.
+    ///
+    /// # Errors
+    /// [`Error::CertificateChain`].
+    pub(crate) fn check_signatures(&self) -> Result<(), Error> {
+        let check = || {
+            let parents = self.issuers.iter().skip(1);
+            // A trust anchor need not be self-signed; one that says it is has to be.
+            let anchor = self.issuers.last().filter(|last| last.is_self_issued());
+            let mut pairs = self.issuers.iter().zip(parents.chain(anchor));
+            pairs.try_for_each(|(certificate, issuer)| check_signed_by(certificate, issuer))
+        };
+        self.signed.get_or_init(check).clone()
     }
 
     /// Whether the leaf names this authority as its issuer.
@@ -65,12 +85,14 @@ impl Authority {
         self.issuers.first().map(Certificate::public_key)
     }
 
-    /// Checks the leaf's signature.
+    /// Checks that this authority issued the leaf, and that its own path is signed.
     ///
     /// # Errors
     /// [`Error::CertificateChain`].
     pub(crate) fn verify(&self, leaf: &Certificate) -> Result<(), Error> {
         let issuer = self.issuers.first().ok_or(Error::UnknownAuthority)?;
+        check_issued_by(leaf, issuer)?;
+        self.check_signatures()?;
         check_signed_by(leaf, issuer)
     }
 
@@ -95,6 +117,8 @@ pub(crate) struct TimestampAuthority {
     /// The certificate that signs tokens; without it, a token must bring its own.
     pub(crate) leaf: Option<Certificate>,
     authority: Authority,
+    /// Whether the authority signed `leaf`; found out when first asked.
+    signed: OnceLock<Result<(), Error>>,
 }
 
 impl TimestampAuthority {
@@ -111,12 +135,21 @@ impl TimestampAuthority {
             uri: stated.uri.clone(),
             leaf: None,
             authority: Authority::new(issuers, stated.valid_for, &TIME_STAMPING)?,
+            signed: OnceLock::new(),
         };
         if let Some(leaf) = &leaf {
-            this.check_leaf(leaf)?;
+            this.check_leaf_profile(leaf)?;
         }
         this.leaf = leaf;
         Ok(this)
+    }
+
+    /// Checks that the authority signed the certificate that the trusted root has.
+    ///
+    /// # Errors
+    /// [`Error::CertificateChain`].
+    pub(crate) fn check_own_leaf(&self, leaf: &Certificate) -> Result<(), Error> {
+        self.signed.get_or_init(|| self.authority.verify(leaf)).clone()
     }
 
     /// Whether the certificate names this authority as its issuer.
@@ -129,6 +162,11 @@ impl TimestampAuthority {
     /// # Errors
     /// [`Error::CertificateChain`] naming the rule broken.
     pub(crate) fn check_leaf(&self, leaf: &Certificate) -> Result<(), Error> {
+        self.check_leaf_profile(leaf)?;
+        self.authority.verify(leaf)
+    }
+
+    fn check_leaf_profile(&self, leaf: &Certificate) -> Result<(), Error> {
         let usage = leaf.usage();
         if usage.is_ca {
             return Err(rule("a timestamp authority's certificate is no CA"));
@@ -142,7 +180,8 @@ impl TimestampAuthority {
             return Err(rule("a timestamp authority's key is for signatures"));
         }
         leaf.check_critical_extensions()?;
-        self.authority.verify(leaf)
+        let issuer = self.authority.issuers.first().ok_or(Error::UnknownAuthority)?;
+        check_issued_by(leaf, issuer)
     }
 
     /// Checks that leaf and path are valid and the authority is believed at this time.
@@ -177,10 +216,15 @@ fn check_issuer(issuer: &Certificate, below: usize, purpose: &ObjectIdentifier) 
     issuer.check_critical_extensions()
 }
 
-fn check_signed_by(certificate: &Certificate, issuer: &Certificate) -> Result<(), Error> {
-    if certificate.issuer_and_subject().0 != issuer.issuer_and_subject().1 {
-        return Err(rule("every certificate names its issuer"));
+fn check_issued_by(certificate: &Certificate, issuer: &Certificate) -> Result<(), Error> {
+    if certificate.issuer_and_subject().0 == issuer.issuer_and_subject().1 {
+        Ok(())
+    } else {
+        Err(rule("every certificate names its issuer"))
     }
+}
+
+fn check_signed_by(certificate: &Certificate, issuer: &Certificate) -> Result<(), Error> {
     certificate
         .verify_signature(issuer.public_key())
         .map_err(|_| rule("every certificate is signed by its issuer"))

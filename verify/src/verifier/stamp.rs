@@ -37,6 +37,7 @@ fn verify_by(verifier: &Verifier, authority: &TimestampAuthority, timestamp: &Ti
                 rule: "the certificates that come along include the signer's",
             });
         }
+        authority.check_own_leaf(leaf)?;
         timestamp.verify_signature(leaf)?;
         authority.check_time(leaf, timestamp.at())?;
         return Ok(true);
