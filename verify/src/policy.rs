@@ -427,6 +427,27 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_what_was_expected() {
+        for (policy, expected) in [
+            (Policy::identity("a", "b"), "a"),
+            (Policy::identity_pattern("https://h/o/*", "b"), "https://h/o/*"),
+        ] {
+            let found = WorkloadIdentity {
+                san: crate::identity::SubjectAlternativeName::Uri("c".to_owned()),
+                claims: std::collections::BTreeMap::new(),
+            };
+            let refused = policy.and_then(|policy| policy.check_identity(Some(&found)));
+            assert_eq!(
+                refused,
+                Err(Error::IdentityMismatch {
+                    expected: expected.to_owned(),
+                    found: "c".to_owned()
+                })
+            );
+        }
+    }
+
+    #[test]
     fn a_pattern_matches_from_end_to_end() {
         for (pattern, text, expected) in [
             ("https://h/o/*", "https://h/o/r", true),

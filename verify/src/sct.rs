@@ -99,7 +99,9 @@ impl SignedCertificateTimestamp {
             let data = reader.vector16()?;
             if kind == LEAF_INDEX {
                 let index: [u8; 5] = data.try_into().ok()?;
-                return Some(index.into_iter().fold(0, |high, low| high << 8 | u64::from(low)));
+                let mut number = [0; 8];
+                *number.last_chunk_mut()? = index;
+                return Some(u64::from_be_bytes(number));
             }
         }
         None
@@ -444,6 +446,34 @@ mod tests {
         let certificate = signed_data(7, &LoggedCertificate::Certificate(vec![8; 2]), b"");
         assert_eq!(certificate[10..], [0, 0, 0, 0, 2, 8, 8, 0, 0]);
         assert_eq!(merkle_tree_leaf(7, &precertificate(), b"ext"), bytes);
+    }
+
+    #[test]
+    fn a_tile_leaf_says_what_the_tree_holds() {
+        let leaf = TileLeaf {
+            timestamp_ms: 7,
+            logged: precertificate(),
+            extensions: leaf_index_extension(5).to_vec(),
+            precertificate: vec![8],
+            chain_fingerprints: vec![[9; 32]],
+        };
+        let expected = merkle_tree_leaf(7, &precertificate(), &leaf_index_extension(5));
+        assert_eq!(leaf.merkle_tree_leaf(), expected);
+    }
+
+    #[test]
+    fn every_scheme_of_today_has_its_number_and_no_other_has() {
+        for (hash, algorithm) in [
+            (4, HashAlgorithm::Sha256),
+            (5, HashAlgorithm::Sha384),
+            (6, HashAlgorithm::Sha512),
+        ] {
+            assert_eq!(scheme([hash, 1]), Ok(SignatureScheme::RsaPkcs1v15(algorithm)));
+            assert_eq!(scheme([hash, 3]), Ok(SignatureScheme::Ecdsa(algorithm)));
+        }
+        for numbers in [[2, 3], [3, 3], [7, 3], [4, 0], [4, 2], [4, 4]] {
+            assert_eq!(scheme(numbers), Err(Error::Signature), "{numbers:?}");
+        }
     }
 
     #[test]

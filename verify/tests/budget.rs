@@ -20,6 +20,7 @@ use verify::{
     checkpoint::SignedCheckpoint,
     entry::Entry,
     statement::Statement,
+    timestamp::Timestamp,
     token::{JsonWebKeySet, UnverifiedToken},
 };
 
@@ -94,6 +95,7 @@ fn every_limit_refuses_what_is_one_too_much() {
     let read_note = |budget: &Budget| SignedCheckpoint::parse(note, budget).map(drop);
     let read_certificate = |budget: &Budget| Certificate::from_der(leaf, budget).map(drop);
     let read_scts = |budget: &Budget| Certificate::from_der(leaf, budget)?.scts(budget).map(drop);
+    let read_timestamp = |budget: &Budget| Timestamp::from_der(&bundle.timestamps[0], budget).map(drop);
     let read_statement = |budget: &Budget| Statement::from_json(&envelope.payload, budget).map(drop);
     let read_root = |budget: &Budget| TrustedRoot::from_json(root.as_bytes(), budget).map(drop);
     let read_keys = |budget: &Budget| JsonWebKeySet::from_json(KEYS, budget).map(drop);
@@ -108,6 +110,12 @@ fn every_limit_refuses_what_is_one_too_much() {
         limit!(log_entries, 1, "too-many", &read_bundle),
         limit!(timestamps, 1, "too-many", &read_bundle),
         limit!(timestamp_bytes, bundle.timestamps[0].len(), "too-large", &read_bundle),
+        limit!(
+            timestamp_bytes,
+            bundle.timestamps[0].len(),
+            "too-large",
+            &read_timestamp
+        ),
         limit!(chain_certificates, 2, "too-many", &read_chain),
         limit!(chain_certificates, authority.len(), "too-many", &read_root),
         limit!(certificate_bytes, leaf.len(), "too-large", &read_certificate),

@@ -24,6 +24,7 @@ use verify::{
     artifact::ArtifactHasher,
     bundle::BundleVersion,
     danger,
+    timestamp::Timestamp,
     verifier::{BatchItem, TimeSource},
 };
 
@@ -52,6 +53,99 @@ fn a_bundle_of_today_is_accepted_and_tells_what_held() {
         5,
         "leaf, SCT, artifact, timestamp, checkpoint: {:?}",
         verified.checks()
+    );
+}
+
+#[test]
+fn a_verified_bundle_tells_where_it_was_logged() {
+    let world = World::new();
+    let verified = world.verify(&Recipe::v1(EntryKind::DsseV001)).unwrap();
+    assert_eq!(verified.log_index(), Some(4001));
+    let [entry] = verified.log_entries() else {
+        panic!("{:?}", verified.log_entries())
+    };
+    assert_eq!((entry.index, entry.log_id), (4001, world.trusted_root.logs[1].log_id));
+    assert!(matches!(&verified.times()[0].source, TimeSource::LogPromise(url) if url == "https://v1.example"));
+    let verified = world.verify(&Recipe::default()).unwrap();
+    assert!(matches!(&verified.times()[0].source, TimeSource::TimestampAuthority(uri) if uri.ends_with("/timestamp")));
+}
+
+#[test]
+fn a_token_may_name_its_signer_by_key_id() {
+    let world = World::new();
+    let recipe = |key_id| Recipe {
+        token: Some(TokenRecipe {
+            key_id: Some(key_id),
+            ..TokenRecipe::default()
+        }),
+        ..Recipe::default()
+    };
+    world.verify(&recipe(authority::TSA_KEY_ID)).unwrap();
+    assert_eq!(
+        world.verify(&recipe(b"another key")).unwrap_err().code(),
+        "timestamp-unknown-authority"
+    );
+}
+
+#[test]
+fn a_token_by_rsa_may_name_the_algorithm_of_the_key_only() {
+    let world = World::with_keys(Key::p256(), Key::p256(), Key::ed25519(), Key::p256(), Key::rsa());
+    for rsa_encryption in [false, true] {
+        let token = TokenRecipe {
+            rsa_encryption,
+            ..TokenRecipe::default()
+        };
+        world
+            .verify(&Recipe {
+                token: Some(token),
+                ..Recipe::default()
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_token_may_carry_extensions_that_are_not_critical() {
+    let world = World::new();
+    let verify = |extensions: &[Vec<u8>]| {
+        let token = TokenRecipe {
+            further: vec![authority::der::element(0xa1, &extensions.concat())],
+            ..TokenRecipe::default()
+        };
+        let outcome = world.verify(&Recipe {
+            token: Some(token),
+            ..Recipe::default()
+        });
+        outcome.map(|_| ()).map_err(|error| error.code())
+    };
+    let (usual, critical) = (
+        authority::extension("1.2.3", false, b""),
+        authority::extension("1.2.3", true, b""),
+    );
+    assert_eq!(verify(std::slice::from_ref(&usual)), Ok(()));
+    assert_eq!(verify(&[usual.clone(), usual.clone()]), Ok(()));
+    assert_eq!(verify(std::slice::from_ref(&critical)), Err("timestamp"));
+    assert_eq!(verify(&[usual, critical]), Err("timestamp"));
+}
+
+#[test]
+fn a_token_gives_back_the_nonce_of_its_request() {
+    let world = World::new();
+    let nonce = |further: Vec<Vec<u8>>| {
+        let token = world.token(
+            &TokenRecipe {
+                further,
+                ..TokenRecipe::default()
+            },
+            b"message",
+        );
+        let timestamp = Timestamp::from_der(&token, &Budget::default()).unwrap();
+        timestamp.nonce().map(<[u8]>::to_vec)
+    };
+    assert_eq!(nonce(vec![]), None);
+    assert_eq!(
+        nonce(vec![authority::der::integer(&[0x12, 0x34])]),
+        Some(vec![0x12, 0x34])
     );
 }
 
@@ -188,6 +282,14 @@ fn a_token_may_bring_the_certificate_that_the_trusted_root_lacks() {
         ..Recipe::default()
     });
     assert_eq!(refused.unwrap_err().code(), "timestamp-unknown-authority");
+    // An authority of another name is not asked whether it signed the certificate.
+    world.trusted_root.timestamp_authorities[0].chain =
+        vec![CaRecipe::root("another root").certificate(world.tsa_root.public(), &world.tsa_root)];
+    let refused = world.verify(&Recipe {
+        token: token(true),
+        ..Recipe::default()
+    });
+    assert_eq!(refused.unwrap_err().code(), "timestamp-unknown-authority");
 }
 
 #[test]
@@ -260,6 +362,18 @@ fn a_subject_known_by_sha512_only_is_found() {
     let bundle = world.bundle(&recipe);
     let refused = world.verifier().unwrap().verify(&bundle, &by_sha256, &policy(), NOW);
     assert_eq!(refused.unwrap_err().code(), "digest-needed");
+    // Where the digest at hand could be compared, and differed, another is not asked for.
+    let recipe = Recipe {
+        statement: Some(authority::statement(&[
+            ("a", "sha512", &digest),
+            ("b", "sha256", &"00".repeat(32)),
+        ])),
+        ..Recipe::default()
+    };
+    let bundle = world.bundle(&recipe);
+    world.verify_bundle(&bundle).unwrap();
+    let refused = world.verifier().unwrap().verify(&bundle, &by_sha256, &policy(), NOW);
+    assert_eq!(refused.unwrap_err().code(), "subject-mismatch");
 }
 
 #[test]
@@ -285,6 +399,18 @@ fn managed_keys_are_accepted_by_their_own_policy() {
             .verify(&world.bundle(&recipe), &Artifact::Bytes(ARTIFACT), &policy, NOW)
             .unwrap();
         assert!(accepted.identity().is_none());
+    }
+    let other = Key::p256().public().id().0;
+    let hints = [
+        STANDARD.encode(other),
+        STANDARD_NO_PAD.encode(other),
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(other)),
+        hex::encode(other),
+    ];
+    for hint in hints {
+        recipe.key_hint = Some(hint);
+        let refused = verifier.verify(&world.bundle(&recipe), &Artifact::Bytes(ARTIFACT), &policy, NOW);
+        assert_eq!(refused.unwrap_err().code(), "signer-mismatch");
     }
 }
 

@@ -711,6 +711,60 @@ fn an_entry_is_about_this_signature_by_this_signer_over_this_content() {
     );
 }
 
+/// A v1 log writes the signer as PEM, whose label and bytes must both be the signer's.
+#[test]
+fn an_entry_names_the_very_certificate_or_key() {
+    let another_certificate = |entry| {
+        edit_v1(entry, |it| {
+            let (label, mut der) = ::der::pem::decode_vec(it.verifier_pem.as_bytes()).unwrap();
+            *der.last_mut().unwrap() ^= 1;
+            it.verifier_pem = verify::pem::encode(label, &der);
+        })
+    };
+    refuses(
+        "entry-mismatch",
+        "another certificate",
+        || honest(EntryKind::HashedRekordV001),
+        |_, recipe| recipe.edit_body = another_certificate,
+    );
+    let world = World::new();
+    let verifier = world.verifier().unwrap();
+    let mut recipe = Recipe {
+        key_hint: Some("release key".to_owned()),
+        ..honest(EntryKind::HashedRekordV001)
+    };
+    let by_key = Policy::managed_key(recipe.signer.public().clone());
+    let ask = |recipe: &Recipe| {
+        let outcome = verifier.verify(&world.bundle(recipe), &Artifact::Bytes(ARTIFACT), &by_key, NOW);
+        outcome.map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(ask(&recipe), Ok(()));
+    let edits: [fn(Entry) -> Entry; 2] = [
+        |entry| edit_v1(entry, |it| it.verifier_pem = Key::p256().public().to_pem()),
+        |entry| {
+            edit_v1(entry, |it| {
+                it.verifier_pem = it.verifier_pem.replace("PUBLIC KEY", "CERTIFICATE");
+            })
+        },
+    ];
+    for edit in edits {
+        recipe.edit_body = edit;
+        assert_eq!(ask(&recipe), Err("entry-mismatch"));
+    }
+    let mut recipe = Recipe {
+        signer: recipe.signer,
+        key_hint: recipe.key_hint,
+        ..honest(EntryKind::HashedRekordV002)
+    };
+    assert_eq!(ask(&recipe), Ok(()));
+    recipe.edit_body = |entry| {
+        edit_v2(entry, |it| {
+            it.verifier = EntryVerifier::PublicKey(Key::p256().public().spki_der().to_vec());
+        })
+    };
+    assert_eq!(ask(&recipe), Err("entry-mismatch"));
+}
+
 fn honest(kind: EntryKind) -> Recipe {
     match kind {
         EntryKind::HashedRekordV002 => Recipe::default(),

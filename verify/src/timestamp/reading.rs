@@ -423,3 +423,34 @@ const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1
 const SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 const SHA_384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 const SHA_512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_one_form() {
+        let seconds = UnixTime::from_rfc3339("2026-01-02T03:04:05Z").ok();
+        for text in ["20260102030405Z", "20260102030405.5Z", "20260102030405.05Z"] {
+            assert_eq!(parse_time(text.as_bytes()), seconds, "{text}");
+        }
+        for text in [
+            "20260102030405",
+            "20260102030405z",
+            "2026010203040Z",
+            "2026010203040506Z",
+            "202601020304.5Z",
+            "20260102030405.Z",
+            "20260102030405.50Z",
+            "20260102030405.0Z",
+            "20260102030405.5xZ",
+            "20260102030405,5Z",
+            "20260102+30405Z",
+            "20261302030405Z",
+            "Z",
+        ] {
+            assert_eq!(parse_time(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_time(b"2026010203040\xffZ"), None);
+    }
+}

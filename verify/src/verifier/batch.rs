@@ -115,3 +115,27 @@ impl<K: Eq + Hash, V> Outcomes<K, V> {
 
 /// Entries of each cache: a leaf with its claims takes about 10 KB, so that a full cache stays under 10 MB.
 const CAPACITY: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_not_checked_again_until_the_cache_is_full() {
+        let outcomes = Outcomes::<usize, usize>::default();
+        let checked_again = |key: usize| {
+            let mut checked = false;
+            let outcome = outcomes.recall(key, || {
+                checked = true;
+                if key == 1 { Err(Error::Signature) } else { Ok(key) }
+            });
+            let expected = if key == 1 { Err(Error::Signature) } else { Ok(key) };
+            assert_eq!(outcome.map(|value| *value), expected);
+            checked
+        };
+        assert!((0..CAPACITY).all(checked_again));
+        assert!(!(0..CAPACITY).any(checked_again));
+        assert!(checked_again(CAPACITY) && checked_again(CAPACITY));
+        assert!(!checked_again(1));
+    }
+}

@@ -169,6 +169,8 @@ pub struct CaRecipe {
 }
 
 pub const CODE_SIGNING: &str = "1.3.6.1.5.5.7.3.3";
+/// The subject key identifier of the timestamp authority's certificate.
+pub const TSA_KEY_ID: &[u8] = b"tsa key";
 pub const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
 
 impl CaRecipe {
@@ -322,7 +324,11 @@ pub fn long() -> ValidityWindow {
 }
 
 pub fn tsa_leaf(tsa: &Key, tsa_root: &Key, purposes_list: &[&'static str], usage: u8) -> Vec<u8> {
-    let extensions = [key_usage(usage), purposes(purposes_list, true)];
+    let extensions = [
+        key_usage(usage),
+        purposes(purposes_list, true),
+        extension("2.5.29.14", false, &octets(TSA_KEY_ID)),
+    ];
     let validity = (SIGNED_AT.plus_secs(-900_000), SIGNED_AT.plus_secs(900_000));
     let tbs = tbs(
         &[9],
@@ -512,6 +518,10 @@ pub struct TokenRecipe {
     pub certificate_hash: CertificateHashRecipe,
     pub flip_signature: bool,
     pub serial: Vec<u8>,
+    /// Names the signer by this key identifier instead of issuer and serial.
+    pub key_id: Option<&'static [u8]>,
+    /// An RSA authority names its key's algorithm only, as older ones do.
+    pub rsa_encryption: bool,
     pub with_certificate: bool,
     /// The certificate that comes along differs in its last bit.
     pub brings_another: bool,
@@ -547,6 +557,8 @@ impl Default for TokenRecipe {
             certificate_hash: CertificateHashRecipe::V2,
             flip_signature: false,
             serial: vec![9],
+            key_id: None,
+            rsa_encryption: false,
             with_certificate: false,
             brings_another: false,
             signers: 1,
@@ -843,12 +855,20 @@ pub fn token(recipe: &TokenRecipe, message: &[u8], tsa: &Key, leaf: &[u8], issue
     let attributes = attributes.concat();
     let mut signature = tsa.sign(&element(0x31, &attributes));
     flip_last(&mut signature, recipe.flip_signature);
+    let (version, id) = match recipe.key_id {
+        None => (1, sequence(&[name(issuer), integer(&recipe.serial)])),
+        Some(id) => (3, element(0x80, id)),
+    };
     let signer = sequence(&[
-        integer(&[1]),
-        sequence(&[name(issuer), integer(&recipe.serial)]),
+        integer(&[version]),
+        id,
         sha256.clone(),
         element(0xa0, &attributes),
-        tsa.algorithm(),
+        if recipe.rsa_encryption {
+            sequence(&[oid("1.2.840.113549.1.1.1"), element(0x05, &[])])
+        } else {
+            tsa.algorithm()
+        },
         octets(&signature),
     ]);
     let mut data = vec![
