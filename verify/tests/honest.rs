@@ -282,6 +282,18 @@ fn a_token_may_bring_the_certificate_that_the_trusted_root_lacks() {
         ..Recipe::default()
     });
     assert_eq!(refused.unwrap_err().code(), "timestamp-unknown-authority");
+    // Others of the chain may come along as well.
+    let recipe = TokenRecipe {
+        with_certificate: true,
+        brings_first: world.trusted_root.timestamp_authorities[0].chain[0].der().to_vec(),
+        ..TokenRecipe::default()
+    };
+    world
+        .verify(&Recipe {
+            token: Some(recipe),
+            ..Recipe::default()
+        })
+        .unwrap();
     // An authority of another name is not asked whether it signed the certificate.
     world.trusted_root.timestamp_authorities[0].chain =
         vec![CaRecipe::root("another root").certificate(world.tsa_root.public(), &world.tsa_root)];

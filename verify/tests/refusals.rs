@@ -191,6 +191,44 @@ fn an_authority_is_checked_when_the_trusted_root_is_loaded() {
     }
 }
 
+/// Several authorities may have one name: each is believed for its own key, path and time.
+#[test]
+fn an_authority_of_the_same_name_lends_its_time_to_no_other() {
+    let expired = |world: &World| {
+        let mut authority = world.signing_authority(&CaRecipe::intermediate());
+        authority.valid_for = window(-1000, -1);
+        authority
+    };
+    refuses("authority-time", "another key", Recipe::default, |world, _| {
+        let mut other = world.signing_authority(&CaRecipe::intermediate());
+        other.chain[0] = CaRecipe::intermediate().certificate(Key::p256().public(), &world.root);
+        world.trusted_root.certificate_authorities = vec![expired(world), other];
+    });
+    refuses(
+        "authority-time",
+        "the same key, not signed",
+        Recipe::default,
+        |world, _| {
+            let mut other = world.signing_authority(&CaRecipe::intermediate());
+            other.chain[0] = CaRecipe::intermediate().certificate(world.intermediate.public(), &Key::p384());
+            world.trusted_root.certificate_authorities = vec![expired(world), other];
+        },
+    );
+}
+
+/// Signatures within a path are checked when the authority is needed.
+#[test]
+fn an_authority_that_is_not_needed_harms_nobody() {
+    let mut world = World::new();
+    let mut other = world.signing_authority(&CaRecipe {
+        subject: "another intermediate".to_owned(),
+        ..CaRecipe::intermediate()
+    });
+    other.chain[1] = CaRecipe::root("root").certificate(Key::p384().public(), &world.root);
+    world.trusted_root.certificate_authorities.insert(0, other);
+    world.verify(&Recipe::default()).unwrap();
+}
+
 #[test]
 fn an_intermediate_is_believed_only_while_it_is_valid() {
     refuses("authority-time", "expired", Recipe::default, |world, _| {
@@ -260,6 +298,9 @@ fn signed_certificate_timestamps() {
             ..SctRecipe::default()
         });
     });
+    let mut recipe = Recipe::default();
+    recipe.leaf.scts[0].at = NOW.plus_secs(60);
+    World::new().verify(&recipe).unwrap();
     refuses_leaf("future-time", "from the future", sct(|sct| sct.at = NOW.plus_secs(61)));
     for (name, (start, end)) in [
         ("log not believed any more", (-1000, -60)),

@@ -523,6 +523,8 @@ pub struct TokenRecipe {
     /// An RSA authority names its key's algorithm only, as older ones do.
     pub rsa_encryption: bool,
     pub with_certificate: bool,
+    /// A certificate that comes along before the signer's.
+    pub brings_first: Vec<u8>,
     /// The certificate that comes along differs in its last bit.
     pub brings_another: bool,
     pub signers: usize,
@@ -560,6 +562,7 @@ impl Default for TokenRecipe {
             key_id: None,
             rsa_encryption: false,
             with_certificate: false,
+            brings_first: Vec::new(),
             brings_another: false,
             signers: 1,
             further: Vec::new(),
@@ -879,7 +882,7 @@ pub fn token(recipe: &TokenRecipe, message: &[u8], tsa: &Key, leaf: &[u8], issue
     if recipe.with_certificate {
         let mut brought = leaf.to_vec();
         flip_last(&mut brought, recipe.brings_another);
-        data.push(explicit(0, &brought));
+        data.push(explicit(0, &[recipe.brings_first.clone(), brought].concat()));
     }
     data.push(set(&vec![signer; recipe.signers]));
     let token = sequence(&[oid("1.2.840.113549.1.7.2"), explicit(0, &sequence(&data))]);
