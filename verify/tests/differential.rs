@@ -21,7 +21,6 @@ use verify::{Digest, HashAlgorithm, PublicKey, key::SignatureScheme};
 
 #[test]
 fn aws_lc_and_p256_agree_on_every_signature() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let cases = number("SIGSTORE_DIFFERENTIAL_CASES").unwrap_or(1040);
     let mut stream = Stream::new(number("SIGSTORE_DIFFERENTIAL_SEED").unwrap_or(1));
     let signers = signers(&mut stream);
@@ -42,6 +41,10 @@ fn aws_lc_and_p256_agree_on_every_signature() {
     for (kind, accepted) in accepted.into_iter().enumerate().skip(2) {
         assert_eq!(accepted, 0, "kind {kind}");
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 /// One key, ready in both implementations.
@@ -185,6 +188,12 @@ const ORDER: [u8; 32] = [
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
+/// The prime of the field [SP 800-186 §3.2.1.3].
+const FIELD: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+];
+
 fn small(number: u8) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[31] = number;
@@ -279,15 +288,17 @@ impl Stream {
 
     /// A number at the edge of what `r` and `s` may be.
     fn edge(&mut self) -> [u8; 32] {
-        match self.below(9) {
+        match self.below(10) {
             0 => small(0),
             1 => small(1),
             2 => small(2),
             3 => below_order(1),
             4 => below_order(2),
             5 => ORDER,
+            // One more than the order: what is subtracted is -1.
             6 => subtract(&ORDER, &[0xff; 32]),
             7 => [0xff; 32],
+            8 => FIELD,
             _ => {
                 let mut high = [0; 32];
                 high[0] = 0x80;
@@ -295,6 +306,53 @@ impl Stream {
             }
         }
     }
+}
+
+/// A `SubjectPublicKeyInfo` around any octets in the place of a point [RFC 5480 §2].
+fn spki(point: &[u8]) -> Vec<u8> {
+    let algorithm = hex::decode("301306072a8648ce3d020106082a8648ce3d030107").unwrap();
+    let length = u8::try_from(point.len() + 1).unwrap();
+    let bits = [&[3, length, 0], point].concat();
+    let content = [algorithm, bits].concat();
+    [vec![0x30, u8::try_from(content.len()).unwrap()], content].concat()
+}
+
+#[test]
+fn both_refuse_what_is_no_point_of_the_curve() {
+    let mut stream = Stream::new(number("SIGSTORE_DIFFERENTIAL_SEED").unwrap_or(1));
+    let read = |point: &[u8]| {
+        let ours = PublicKey::from_spki_der(&spki(point)).is_ok();
+        (ours, VerifyingKey::from_sec1_bytes(point).is_ok())
+    };
+    let honest = Signer::new(&stream.bytes()).theirs.to_sec1_point(false);
+    let honest = honest.as_bytes();
+    assert_eq!(read(honest), (true, true));
+    let (x, y): ([u8; 32], [u8; 32]) = (honest[1..33].try_into().unwrap(), honest[33..].try_into().unwrap());
+    let point = |x: &[u8; 32], y: &[u8; 32]| [&[4], x.as_slice(), y].concat();
+    // The other point of this x is on the curve as well.
+    assert_eq!(read(&point(&x, &subtract(&FIELD, &y))), (true, true));
+    let mut wrong = vec![
+        vec![0],
+        vec![],
+        vec![4],
+        point(&small(0), &small(0)),
+        point(&small(1), &small(1)),
+        point(&FIELD, &y),
+        point(&x, &FIELD),
+        point(&[0xff; 32], &[0xff; 32]),
+        point(&y, &x),
+        honest[..64].to_vec(),
+        [honest, &[0]].concat(),
+    ];
+    for _ in 0..number("SIGSTORE_DIFFERENTIAL_CASES").unwrap_or(1040) / 10 {
+        wrong.push(point(&stream.flip(x), &y));
+        wrong.push(point(&x, &stream.flip(y)));
+        wrong.push(point(&stream.bytes(), &stream.bytes()));
+    }
+    for point in &wrong {
+        assert_eq!(read(point), (false, false), "{}", hex::encode(point));
+    }
+    println!("{} keys that are none", wrong.len());
 }
 
 #[test]
