@@ -7,7 +7,7 @@
 //! The exit code is 0 or 1, nothing else; a refusal is one line on stderr.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     error::Error,
     ffi::OsString,
     fs,
@@ -18,39 +18,36 @@ use std::{
 
 use client::{Http, HttpOptions, Signed, Signer, oidc::IdentityToken};
 use verify::{
-    Artifact, Budget, Bundle, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, Verifier,
-    artifact::ArtifactHasher,
+    Artifact, Budget, Bundle, HashAlgorithm, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, Verified,
+    Verifier,
+    artifact::{ArtifactDigests, ArtifactHasher},
     signing_config::{ClientTrustConfig, SigningConfig},
     statement::Statement,
 };
+
+use crate::conformance;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Runs one command of the protocol; the program's name comes first.
 #[must_use]
 pub fn run(arguments: &[OsString]) -> ExitCode {
-    // A panic is a bug of ours, and still a clean 1 for the suite.
-    std::panic::set_hook(Box::new(|panic| eprintln!("conformance-client: {panic}")));
-    match std::panic::catch_unwind(|| command(arguments)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
+    conformance::run(|| {
+        command(arguments).map_err(|error| {
             let mut line = error.to_string();
             let mut cause = error.source();
             while let Some(deeper) = cause {
                 line = format!("{line}: {deeper}");
                 cause = deeper.source();
             }
-            eprintln!("conformance-client: {}", line.replace('\n', " "));
-            ExitCode::FAILURE
-        }
-        Err(_) => ExitCode::FAILURE,
-    }
+            line
+        })
+    })
 }
 
 fn command(arguments: &[OsString]) -> Outcome<()> {
-    let words = arguments.iter().skip(1);
-    let arguments = Arguments::parse(words.map(|word| word.to_string_lossy().into_owned()).collect())?;
-    match arguments.words.first().map(String::as_str) {
+    let arguments = Arguments::parse(arguments.iter().skip(1).cloned().collect())?;
+    match arguments.words.first().and_then(|word| word.to_str()) {
         Some("verify-bundle") => verify_bundle(&arguments),
         Some("sign-bundle") => in_runtime(sign_bundle(&arguments)),
         _ => Err("expected `verify-bundle` or `sign-bundle`".into()),
@@ -60,46 +57,66 @@ fn command(arguments: &[OsString]) -> Outcome<()> {
 fn verify_bundle(arguments: &Arguments) -> Outcome<()> {
     let budget = Budget::default();
     let trusted_root = trusted_root(arguments, &budget)?;
-    let policy = match arguments.optional("--key") {
-        Some(path) => Policy::managed_key(PublicKey::from_pem(&fs::read_to_string(path)?)?),
-        None => Policy::identity(
-            arguments.one("--certificate-identity")?,
-            arguments.one("--certificate-oidc-issuer")?,
-        )?,
-    };
-    let bundle = Bundle::from_json(&fs::read(arguments.one("--bundle")?)?, &budget)?;
+    let policy = policy(arguments)?;
+    let bundle = Bundle::from_json(&arguments.read("--bundle", budget.bundle_bytes)?, &budget)?;
     let verifier = Verifier::new(trusted_root)?;
-    let stated = arguments.word(1)?;
-    let digest = stated
-        .strip_prefix("sha256:")
-        .and_then(|digits| digits.parse::<Sha256Digest>().ok());
-    if let Some(digest) = digest.filter(|_| !Path::new(stated).exists()) {
-        verifier.verify(&bundle, &Artifact::Digest(digest), &policy, now()?)?;
-        return Ok(());
+    let stated = arguments.operand()?;
+    let verify = |artifact| verifier.verify(&bundle, &artifact, &policy, now()?).map_err(Box::from);
+    let outcome: Outcome<Verified> = if let Some(digest) = digest(stated) {
+        verify(Artifact::Digest(digest))
+    } else {
+        let metadata = fs::metadata(stated)?;
+        if !metadata.is_file() {
+            return Err("the artifact is no file".into());
+        }
+        if metadata.len() <= IN_MEMORY_BYTES {
+            verify(Artifact::Bytes(&fs::read(stated)?))
+        } else {
+            verify(Artifact::Digests(&hashed(
+                stated,
+                &bundle.artifact_algorithms(&budget),
+            )?))
+        }
+    };
+    outcome.map(drop)
+}
+
+fn policy(arguments: &Arguments) -> Outcome<Policy> {
+    let identity = ["--certificate-identity", "--certificate-oidc-issuer"];
+    if arguments.flags.contains_key("--key") {
+        if identity.iter().any(|flag| arguments.flags.contains_key(flag)) {
+            return Err("a bundle is signed by a key or by an identity, not by both".into());
+        }
+        let pem = String::from_utf8(arguments.read("--key", KEY_BYTES)?)?;
+        return Ok(Policy::managed_key(PublicKey::from_pem(&pem)?));
     }
-    let size = fs::metadata(stated)?.len();
-    if size <= IN_MEMORY_BYTES {
-        verifier.verify(&bundle, &Artifact::Bytes(&fs::read(stated)?), &policy, now()?)?;
-        return Ok(());
-    }
-    let mut hasher = ArtifactHasher::new(&bundle.artifact_algorithms(&budget));
-    let mut file = fs::File::open(stated)?;
+    let [san, issuer] = identity.map(|flag| arguments.text(flag));
+    Ok(Policy::identity(san?, issuer?)?)
+}
+
+/// `sha256:` and 64 hexadecimal digits, unless a file has that name.
+fn digest(stated: &Path) -> Option<Sha256Digest> {
+    let digits = stated.to_str()?.strip_prefix("sha256:")?;
+    digits.parse().ok().filter(|_| !stated.exists())
+}
+
+fn hashed(path: &Path, algorithms: &[HashAlgorithm]) -> Outcome<ArtifactDigests> {
+    let mut hasher = ArtifactHasher::new(algorithms);
+    let mut file = fs::File::open(path)?;
     let mut piece = vec![0; 1 << 20];
     loop {
         let length = std::io::Read::read(&mut file, &mut piece)?;
         if length == 0 {
-            break;
+            return Ok(hasher.finish());
         }
         hasher.update(&piece[..length]);
     }
-    verifier.verify(&bundle, &Artifact::Digests(&hasher.finish()), &policy, now()?)?;
-    Ok(())
 }
 
 async fn sign_bundle(arguments: &Arguments) -> Outcome<()> {
     let budget = Budget::default();
-    let signing_config = match arguments.optional("--signing-config") {
-        Some(path) => fs::read(path)?,
+    let signing_config = match arguments.optional("--signing-config", budget.trust_bytes)? {
+        Some(bytes) => bytes,
         None if arguments.has("--staging") => return Err("signing with staging needs --signing-config".into()),
         None => PUBLIC_GOOD_SIGNING_CONFIG.to_vec(),
     };
@@ -107,8 +124,8 @@ async fn sign_bundle(arguments: &Arguments) -> Outcome<()> {
         trusted_root: trusted_root(arguments, &budget)?,
         signing_config: SigningConfig::from_json(&signing_config, &budget)?,
     };
-    let input = fs::read(arguments.word(1)?)?;
-    let token = IdentityToken::new(arguments.one("--identity-token")?.to_owned())?;
+    let input = fs::read(arguments.operand()?)?;
+    let token = IdentityToken::new(arguments.text("--identity-token")?.to_owned())?;
     let http = Http::new(HttpOptions {
         total_timeout: Duration::from_secs(30),
         ..HttpOptions::default()
@@ -125,13 +142,13 @@ async fn sign_bundle(arguments: &Arguments) -> Outcome<()> {
     } else {
         session.sign_artifact(Sha256Digest::of(&input)).await?
     };
-    fs::write(arguments.one("--bundle")?, signed.bundle.to_json())?;
+    fs::write(arguments.value("--bundle")?, signed.bundle.to_json())?;
     Ok(())
 }
 
 fn trusted_root(arguments: &Arguments, budget: &Budget) -> Outcome<TrustedRoot> {
-    let bytes = match arguments.optional("--trusted-root") {
-        Some(path) => fs::read(path)?,
+    let bytes = match arguments.optional("--trusted-root", budget.trust_bytes)? {
+        Some(bytes) => bytes,
         None if arguments.has("--staging") => STAGING_TRUSTED_ROOT.to_vec(),
         None => PUBLIC_GOOD_TRUSTED_ROOT.to_vec(),
     };
@@ -152,53 +169,67 @@ fn now() -> Outcome<UnixTime> {
     Ok(UnixTime::from_secs(i64::try_from(since.as_secs())?))
 }
 
-/// Words, and flags with their values.
+/// A command, its operand, and flags with their values, each at most once.
 struct Arguments {
-    words: Vec<String>,
-    flags: Vec<(String, String)>,
+    words: Vec<OsString>,
+    flags: BTreeMap<&'static str, OsString>,
 }
 
 impl Arguments {
-    fn parse(mut rest: VecDeque<String>) -> Outcome<Self> {
+    fn parse(mut rest: VecDeque<OsString>) -> Outcome<Self> {
         let mut parsed = Self {
             words: Vec::new(),
-            flags: Vec::new(),
+            flags: BTreeMap::new(),
         };
         while let Some(argument) = rest.pop_front() {
-            if SWITCHES.contains(&argument.as_str()) {
-                parsed.flags.push((argument, String::new()));
-            } else if FLAGS.contains(&argument.as_str()) {
-                let value = rest.pop_front().ok_or_else(|| format!("{argument} has no value"))?;
-                parsed.flags.push((argument, value));
-            } else if argument.starts_with('-') {
-                return Err(format!("unknown flag {argument}").into());
+            let known = |list: &[&'static str]| list.iter().copied().find(|flag| argument == *flag);
+            let (flag, value) = if let Some(flag) = known(&SWITCHES) {
+                (flag, Some(OsString::new()))
+            } else if let Some(flag) = known(&FLAGS) {
+                (flag, rest.pop_front())
+            } else if argument.as_encoded_bytes().starts_with(b"-") {
+                return Err(format!("unknown flag {}", argument.display()).into());
             } else {
                 parsed.words.push(argument);
+                continue;
+            };
+            let value = value.ok_or_else(|| format!("{flag} has no value"))?;
+            if parsed.flags.insert(flag, value).is_some() {
+                return Err(format!("{flag} twice").into());
             }
         }
         Ok(parsed)
     }
 
-    fn has(&self, flag: &str) -> bool {
-        self.flags.iter().any(|(name, _)| name == flag)
+    fn has(&self, switch: &str) -> bool {
+        self.flags.contains_key(switch)
     }
 
-    fn all(&self, flag: &str) -> Vec<&str> {
-        let wanted = self.flags.iter().filter(|(name, _)| name == flag);
-        wanted.map(|(_, value)| value.as_str()).collect()
+    fn value(&self, flag: &str) -> Outcome<&OsString> {
+        self.flags.get(flag).ok_or_else(|| format!("{flag} is missing").into())
     }
 
-    fn optional(&self, flag: &str) -> Option<&str> {
-        self.all(flag).first().copied()
+    fn text(&self, flag: &str) -> Outcome<&str> {
+        let value = self.value(flag)?.to_str();
+        value.ok_or_else(|| format!("{flag} is not UTF-8").into())
     }
 
-    fn one(&self, flag: &str) -> Outcome<&str> {
-        self.optional(flag).ok_or_else(|| format!("{flag} is missing").into())
+    /// The file that a flag names.
+    fn read(&self, flag: &str, limit: usize) -> Outcome<Vec<u8>> {
+        let path = self.value(flag)?;
+        conformance::read(path.as_ref(), limit).map_err(|error| format!("{}: {error}", path.display()).into())
     }
 
-    fn word(&self, position: usize) -> Outcome<&str> {
-        let word = self.words.get(position).map(String::as_str);
-        word.ok_or_else(|| "an argument is missing".into())
+    fn optional(&self, flag: &str, limit: usize) -> Outcome<Option<Vec<u8>>> {
+        self.has(flag).then(|| self.read(flag, limit)).transpose()
+    }
+
+    /// The one word after the command.
+    fn operand(&self) -> Outcome<&Path> {
+        match self.words.as_slice() {
+            [_, operand] => Ok(operand.as_ref()),
+            _ => Err("expected one file or digest after the command".into()),
+        }
     }
 }
 
@@ -213,6 +244,8 @@ const FLAGS: [&str; 7] = [
     "--identity-token",
 ];
 
+/// Largest key file.
+const KEY_BYTES: usize = 64 << 10;
 /// Larger artifacts are hashed piece by piece.
 const IN_MEMORY_BYTES: u64 = 16 << 20;
 const PUBLIC_GOOD_TRUSTED_ROOT: &[u8] = include_bytes!("../fixtures/trust/public-good.trusted_root.json");

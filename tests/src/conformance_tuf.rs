@@ -21,6 +21,8 @@ use tuf_root::{
 };
 use verify::UnixTime;
 
+use crate::conformance;
+
 /// Whether these arguments, the program's name first, are of this protocol: it begins with an option, the other with a command.
 #[must_use]
 pub fn is_meant(arguments: &[OsString]) -> bool {
@@ -32,15 +34,7 @@ pub fn is_meant(arguments: &[OsString]) -> bool {
 /// Runs one command of the protocol; the program's name comes first.
 #[must_use]
 pub fn run(arguments: &[OsString]) -> ExitCode {
-    let done = std::panic::catch_unwind(|| Request::parse(arguments).and_then(|request| request.run()));
-    match done {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => {
-            eprintln!("{failure}");
-            ExitCode::FAILURE
-        }
-        Err(_) => ExitCode::FAILURE,
-    }
+    conformance::run(|| Request::parse(arguments).and_then(|request| request.run()))
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +72,8 @@ impl Request {
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let done = match command.as_slice() {
             ["init", root] => {
-                let root = std::fs::read(root).map_err(|error| format!("`{root}`: {error}"))?;
+                let root =
+                    conformance::read(root.as_ref(), ROOT_BYTES).map_err(|error| format!("`{root}`: {error}"))?;
                 Reader::trust(&self.metadata_dir, &root)
             }
             ["refresh"] => block_on(async { self.refreshed().await.map(drop) }),
@@ -123,3 +118,6 @@ fn now() -> UnixTime {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_secs(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
 }
+
+/// Largest root to start from.
+const ROOT_BYTES: usize = 4 << 20;

@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod ci;
 pub mod clients;
+pub mod conformance;
 pub mod conformance_bundle;
 pub mod conformance_tuf;
 pub mod error;
