@@ -105,6 +105,36 @@ fn a_token_by_rsa_may_name_the_algorithm_of_the_key_only() {
 }
 
 #[test]
+fn a_token_may_say_more_than_it_must() {
+    let world = World::new();
+    let verify = |token| {
+        let outcome = world.verify(&Recipe {
+            token: Some(token),
+            ..Recipe::default()
+        });
+        outcome.map(|_| ()).map_err(|error| error.code())
+    };
+    let with = |attribute| TokenRecipe {
+        further_attributes: vec![attribute],
+        ..TokenRecipe::default()
+    };
+    let (signing_time, content_type, digest) = ("1.2.840.113549.1.9.5", "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4");
+    let time = authority::der::generalized_time(SIGNED_AT);
+    assert_eq!(verify(with(authority::attribute(signing_time, &time))), Ok(()));
+    let null_parameters = TokenRecipe {
+        null_parameters: true,
+        ..TokenRecipe::default()
+    };
+    assert_eq!(verify(null_parameters), Ok(()));
+    // What counts is said once.
+    let tst_info = authority::der::oid("1.2.840.113549.1.9.16.1.4");
+    let twice = authority::attribute(content_type, &tst_info);
+    assert_eq!(verify(with(twice)), Err("timestamp"));
+    let twice = authority::attribute(digest, &authority::der::octets(&[0; 32]));
+    assert_eq!(verify(with(twice)), Err("timestamp"));
+}
+
+#[test]
 fn a_token_may_carry_extensions_that_are_not_critical() {
     let world = World::new();
     let verify = |extensions: &[Vec<u8>]| {
@@ -243,6 +273,7 @@ fn every_way_to_name_the_signing_certificate_is_accepted() {
     for certificate_hash in [
         CertificateHashRecipe::V2,
         CertificateHashRecipe::V2Sha512,
+        CertificateHashRecipe::V2WithIssuer,
         CertificateHashRecipe::V1,
     ] {
         for with_certificate in [false, true] {

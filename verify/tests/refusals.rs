@@ -453,6 +453,27 @@ fn a_timestamp_authority_is_checked_when_the_trusted_root_is_loaded() {
 }
 
 #[test]
+fn a_certificate_that_a_token_brings_is_checked_like_a_listed_one() {
+    let bringing = || {
+        let mut recipe = Recipe::default();
+        recipe.token.as_mut().unwrap().with_certificate = true;
+        recipe
+    };
+    let not_listed = |world: &mut World| world.trusted_root.timestamp_authorities[0].chain.remove(0);
+    let mut world = World::new();
+    not_listed(&mut world);
+    world.verify(&bringing()).unwrap();
+    refuses("certificate-chain", "signed by another", bringing, |world, _| {
+        not_listed(world);
+        world.tsa_leaf = authority::tsa_leaf(&world.tsa, &world.root, &[authority::TIME_STAMPING], 0x80);
+    });
+    refuses("certificate-chain", "for code", bringing, |world, _| {
+        not_listed(world);
+        world.tsa_leaf = authority::tsa_leaf(&world.tsa, &world.tsa_root, &[CODE_SIGNING], 0x80);
+    });
+}
+
+#[test]
 fn log_ids_belong_to_their_keys() {
     refuses("trusted-root", "log id of another key", Recipe::default, |world, _| {
         world.trusted_root.logs[0].log_id = [7; 32];
@@ -563,6 +584,12 @@ fn inclusion_proofs() {
         "proof-missing",
         "no checkpoint",
         &base,
+        proof(|proof| proof.checkpoint.clear()),
+    );
+    refuses_bundle(
+        "proof-missing",
+        "no checkpoint beside a promise",
+        &Recipe::v1(EntryKind::DsseV001),
         proof(|proof| proof.checkpoint.clear()),
     );
     refuses_bundle(

@@ -56,13 +56,14 @@ pub(super) fn verify(
         checks.push("inclusion promise signature");
     }
     let mut checkpoint = None;
-    if let Some(proof) = proof_of(stated, version)? {
-        if !proof.checkpoint.is_empty() {
-            checkpoint = Some(check_checkpoint(verifier, log, stated, proof, generation, cache)?);
-            checks.push("checkpoint signature");
-        } else if !has_only_promise(stated, version) {
-            return Err(Error::ProofMissing);
-        }
+    let proof = stated.inclusion_proof.as_ref();
+    if let Some(proof) = proof.filter(|proof| !proof.checkpoint.is_empty()) {
+        checkpoint = Some(check_checkpoint(verifier, log, stated, proof, generation, cache)?);
+        checks.push("checkpoint signature");
+    } else if !has_only_promise(stated, version) {
+        return Err(Error::ProofMissing);
+    }
+    if let Some(proof) = proof {
         verify_inclusion(stated, proof)?;
         checks.push("inclusion proof");
     }
@@ -213,15 +214,6 @@ fn verify_promise(
         at,
         source: TimeSource::LogPromise(log.base_url.clone()),
     }))
-}
-
-/// The proof to check. Only a v0.1 bundle, whose entries carry a promise, may lack one.
-fn proof_of(stated: &TransparencyLogEntry, version: BundleVersion) -> Result<Option<&InclusionProof>, Error> {
-    match &stated.inclusion_proof {
-        Some(proof) => Ok(Some(proof)),
-        None if has_only_promise(stated, version) => Ok(None),
-        None => Err(Error::ProofMissing),
-    }
 }
 
 /// Clients of early 2023 wrote v0.1 bundles with no proof, or with one that leads to no checkpoint.

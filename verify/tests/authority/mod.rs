@@ -523,6 +523,10 @@ pub struct TokenRecipe {
     /// An RSA authority names its key's algorithm only, as older ones do.
     pub rsa_encryption: bool,
     pub with_certificate: bool,
+    /// Appended to the signed attributes.
+    pub further_attributes: Vec<Vec<u8>>,
+    /// Writes the NULL parameters of SHA-256, which others leave out.
+    pub null_parameters: bool,
     /// A certificate that comes along before the signer's.
     pub brings_first: Vec<u8>,
     /// The certificate that comes along differs in its last bit.
@@ -540,6 +544,8 @@ pub struct TokenRecipe {
 pub enum CertificateHashRecipe {
     V2,
     V2Sha512,
+    /// With issuer and serial number of the certificate.
+    V2WithIssuer,
     V1,
     WrongV2,
     WrongV1,
@@ -562,6 +568,8 @@ impl Default for TokenRecipe {
             key_id: None,
             rsa_encryption: false,
             with_certificate: false,
+            further_attributes: Vec::new(),
+            null_parameters: false,
             brings_first: Vec::new(),
             brings_another: false,
             signers: 1,
@@ -835,7 +843,11 @@ fn honest_entry(recipe: &Recipe, kind: EntryKind, bundle: &Bundle) -> Entry {
 /// A `TimeStampResp` [RFC 3161 §2.4.2].
 pub fn token(recipe: &TokenRecipe, message: &[u8], tsa: &Key, leaf: &[u8], issuer: &str) -> Vec<u8> {
     let message = recipe.imprint_of.as_deref().unwrap_or(message);
-    let sha256 = algorithm("2.16.840.1.101.3.4.2.1");
+    let sha256 = if recipe.null_parameters {
+        sequence(&[oid("2.16.840.1.101.3.4.2.1"), element(0x05, &[])])
+    } else {
+        algorithm("2.16.840.1.101.3.4.2.1")
+    };
     let mut info = vec![
         integer(&[recipe.version]),
         oid("1.3.6.1.4.1.57264.2"),
@@ -855,6 +867,7 @@ pub fn token(recipe: &TokenRecipe, message: &[u8], tsa: &Key, leaf: &[u8], issue
         attributes.push(attribute("1.2.840.113549.1.9.4", &octets(&digest)));
     }
     attributes.extend(signing_certificate(recipe.certificate_hash, leaf));
+    attributes.extend(recipe.further_attributes.clone());
     let attributes = attributes.concat();
     let mut signature = tsa.sign(&element(0x31, &attributes));
     flip_last(&mut signature, recipe.flip_signature);
@@ -897,6 +910,11 @@ fn signing_certificate(recipe: CertificateHashRecipe, leaf: &[u8]) -> Option<Vec
         CertificateHashRecipe::Absent => return None,
         CertificateHashRecipe::V2 => ("47", vec![octets(&Sha256Digest::of(leaf).0)]),
         CertificateHashRecipe::WrongV2 => ("47", vec![octets(&Sha256Digest::of(b"another").0)]),
+        CertificateHashRecipe::V2WithIssuer => {
+            let general_names = sequence(&[element(0xa4, &name("tsa root"))]);
+            let issuer_serial = sequence(&[general_names, integer(&[9])]);
+            ("47", vec![octets(&Sha256Digest::of(leaf).0), issuer_serial])
+        }
         CertificateHashRecipe::V2Sha512 => (
             "47",
             vec![
@@ -911,7 +929,7 @@ fn signing_certificate(recipe: CertificateHashRecipe, leaf: &[u8]) -> Option<Vec
     Some(attribute(&format!("1.2.840.113549.1.9.16.2.{kind}"), &value))
 }
 
-fn attribute(kind: &str, value: &[u8]) -> Vec<u8> {
+pub fn attribute(kind: &str, value: &[u8]) -> Vec<u8> {
     sequence(&[oid(kind), set(&[value.to_vec()])])
 }
 
