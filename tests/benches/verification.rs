@@ -14,11 +14,15 @@ use std::{
     hint::black_box,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    process::{WaitId, WaitIdOptions},
+    time::{ClockId, clock_gettime},
+};
 use sigstore_verify::{trust_root, types};
 use verify::{Artifact, Budget, Bundle, Policy, TrustedRoot, UnixTime, Verifier, key::PublicKey, verifier::BatchItem};
 
@@ -26,6 +30,8 @@ use verify::{Artifact, Budget, Bundle, Policy, TrustedRoot, UnixTime, Verifier, 
 mod authority;
 
 const N: u32 = 2_000;
+/// Processes of each kind.
+const RUNS: usize = 300;
 const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
@@ -64,6 +70,9 @@ fn main() {
     println!();
     batch(&folder);
     distinct();
+    println!("\nconformance-client verify-bundle, process start to exit, ms of CPU, of {RUNS}:");
+    println!("{:<32} {:>8} {:>8} {:>8}", "", "p10", "median", "p90");
+    processes(&folder);
 }
 
 /// Everything both sides need for one bundle.
@@ -241,4 +250,50 @@ fn peak_memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.map_or_else(|| "unknown".to_owned(), |line| line.trim().to_owned())
+}
+
+/// What the shortest process costs, then whole verifications.
+fn processes(folder: &Path) {
+    row("nothing (/bin/true)", || Command::new("/bin/true"));
+    for (label, name, root) in [
+        ("Rekor v1, artifact", "happy-path-v0.3", None),
+        ("Rekor v1, DSSE", "happy-path-intoto-in-dsse-v3", None),
+        (
+            "Rekor v2 + TSA, artifact",
+            "rekor2-happy-path",
+            Some("trusted_root.json"),
+        ),
+    ] {
+        let bundle = folder.join("bundles").join(name);
+        row(label, || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_conformance-client"));
+            command
+                .args(["verify-bundle", "--bundle"])
+                .arg(bundle.join("bundle.sigstore.json"));
+            command.args(["--certificate-identity", IDENTITY, "--certificate-oidc-issuer", ISSUER]);
+            if let Some(root) = root {
+                command.arg("--trusted-root").arg(bundle.join(root));
+            }
+            command.arg(folder.join("bundles/a.txt"));
+            command
+        });
+    }
+}
+
+fn row(label: &str, command: impl Fn() -> Command) {
+    let mut times: Vec<_> = (0..RUNS).map(|_| process_cpu_time(&mut command())).collect();
+    times.sort();
+    let [low, median, high] = [1, 5, 9].map(|tenth| micros(times[RUNS * tenth / 10]) / 1000.0);
+    println!("{label:<32} {low:>8.2} {median:>8.2} {high:>8.2}");
+}
+
+/// What the scheduler counted for the one thread of a process that has ended and is not yet reaped, kernel and user.
+fn process_cpu_time(command: &mut Command) -> Duration {
+    let mut child = command.spawn().unwrap();
+    let id = rustix::process::Pid::from_child(&child);
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::Pid(id), ended).unwrap();
+    let counted = fs::read_to_string(format!("/proc/{}/schedstat", child.id())).unwrap();
+    assert!(child.wait().unwrap().success());
+    Duration::from_nanos(counted.split(' ').next().unwrap().parse().unwrap())
 }
