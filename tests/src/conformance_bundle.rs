@@ -21,6 +21,7 @@ use verify::{
     Artifact, Budget, Bundle, HashAlgorithm, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, Verified,
     Verifier,
     artifact::{ArtifactDigests, ArtifactHasher},
+    danger,
     signing_config::{ClientTrustConfig, SigningConfig},
     statement::Statement,
 };
@@ -57,7 +58,7 @@ fn command(arguments: &[OsString]) -> Outcome<()> {
 fn verify_bundle(arguments: &Arguments) -> Outcome<()> {
     let budget = Budget::default();
     let trusted_root = trusted_root(arguments, &budget)?;
-    let policy = policy(arguments)?;
+    let policy = policy(arguments, &trusted_root)?;
     let bundle = Bundle::from_json(&arguments.read("--bundle", budget.bundle_bytes)?, &budget)?;
     let verifier = Verifier::new(trusted_root)?;
     let stated = arguments.operand()?;
@@ -81,17 +82,27 @@ fn verify_bundle(arguments: &Arguments) -> Outcome<()> {
     outcome.map(drop)
 }
 
-fn policy(arguments: &Arguments) -> Outcome<Policy> {
+fn policy(arguments: &Arguments, trusted_root: &TrustedRoot) -> Outcome<Policy> {
     let identity = ["--certificate-identity", "--certificate-oidc-issuer"];
     if arguments.flags.contains_key("--key") {
         if identity.iter().any(|flag| arguments.flags.contains_key(flag)) {
             return Err("a bundle is signed by a key or by an identity, not by both".into());
         }
         let pem = String::from_utf8(arguments.read("--key", KEY_BYTES)?)?;
-        return Ok(Policy::managed_key(PublicKey::from_pem(&pem)?));
+        return Ok(key_policy(PublicKey::from_pem(&pem)?, trusted_root));
     }
     let [san, issuer] = identity.map(|flag| arguments.text(flag));
     Ok(Policy::identity(san?, issuer?)?)
+}
+
+/// The caller holds the key, so that no validity has to be judged by a time; and a root that names no log asks for none.
+fn key_policy(key: PublicKey, trusted_root: &TrustedRoot) -> Policy {
+    let policy = danger::untimed_managed_key(Policy::managed_key(key));
+    if trusted_root.logs.is_empty() && trusted_root.skipped.is_empty() {
+        danger::timestamp_only(policy)
+    } else {
+        policy
+    }
 }
 
 /// `sha256:` and 64 hexadecimal digits, unless a file has that name.

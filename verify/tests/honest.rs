@@ -233,6 +233,14 @@ fn an_old_bundle_may_have_a_promise_only() {
 }
 
 #[test]
+fn a_v1_log_may_name_its_checkpoints_by_its_host_alone() {
+    let world = World::new();
+    let mut recipe = Recipe::v1(EntryKind::IntotoV002);
+    recipe.checkpoint.origin = Some("v1.example".to_owned());
+    world.verify(&recipe).unwrap();
+}
+
+#[test]
 fn every_kind_of_key_is_accepted() {
     let world = World::new();
     for signer in [Key::p256(), Key::p384(), Key::p521(), Key::rsa()] {

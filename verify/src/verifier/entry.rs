@@ -269,14 +269,18 @@ fn verify_checkpoint(
     let origin = signed.checkpoint.origin.as_str();
     let (name, key_id) = match generation {
         Generation::V2 if origin == log.host() => (origin, log.checkpoint_key_id.unwrap_or(log.log_id)),
-        Generation::V1 => (v1_name(origin).ok_or_else(|| foreign(origin))?, log.key.id().0),
+        Generation::V1 => {
+            let plain = (origin == log.host()).then_some(origin);
+            let name = plain.or_else(|| v1_name(origin)).ok_or_else(|| foreign(origin))?;
+            (name, log.key.id().0)
+        }
         Generation::V2 => return Err(foreign(origin)),
     };
     signed.verify(name, &key_id, &log.key)?;
     Ok(signed)
 }
 
-/// `<name> - <decimal tree id>`: the name is the server's own idea of its host, which a proxy may hide from the trusted root.
+/// `<name> - <decimal tree id>`, as Rekor writes it; a log of another make may use its host name alone. The name is the server's own idea of its host, which a proxy may hide from the trusted root.
 fn v1_name(origin: &str) -> Option<&str> {
     let (name, tree) = origin.rsplit_once(" - ")?;
     let is_decimal = !tree.is_empty() && tree.bytes().all(|byte| byte.is_ascii_digit());
