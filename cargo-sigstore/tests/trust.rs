@@ -179,7 +179,7 @@ fn a_trust_root_is_added_shown_and_removed() {
     world.run("trust remove acme").assert().code(0);
     world.run("trust show acme").assert().code(2).stdout_eq("").stderr_eq(
         "error[trust-unknown]: no trust root is called `acme`\n\
-         hint: `cargo sigstore trust list` shows the names, `cargo sigstore trust add` adds one\n",
+         hint: `public-good`, `staging` and `github` are built in; `cargo sigstore trust list` shows all names, `cargo sigstore trust add` adds one\n",
     );
 }
 

@@ -383,7 +383,9 @@ impl Error {
             Self::EmptyDraft => "make one with `tuf-root publish` or `tuf-root rotate`",
             Self::Url { .. } => "plain http is accepted for 127.0.0.1, ::1 and localhost only",
             Self::Name { .. } => "use lowercase letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
-            Self::Unknown { .. } => "`cargo sigstore trust list` shows the names, `cargo sigstore trust add` adds one",
+            Self::Unknown { .. } => {
+                "`public-good`, `staging` and `github` are built in; `cargo sigstore trust list` shows all names, `cargo sigstore trust add` adds one"
+            }
             Self::Known { .. } => "remove it first with `cargo sigstore trust remove`",
             Self::Pin { .. } => "get root file and digest from the operator over a second channel",
             Self::NoTarget { .. } => "the address may belong to a repository of something else",
