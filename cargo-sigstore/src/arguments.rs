@@ -65,6 +65,8 @@ pub(crate) enum Format {
     Human,
     /// One JSON document.
     Json,
+    /// SARIF 2.1.0, for code scanning; of `verify` only.
+    Sarif,
 }
 
 /// The commands. To add one: a module in `command`, a variant here, a line in `command::run`.

@@ -1,5 +1,7 @@
 //! `Cargo.lock`: every entry of a registry already holds the SHA-256 that attestations name.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use verify::Sha256Digest;
 
@@ -10,6 +12,8 @@ use crate::failure::{Exit, Failure};
 pub(crate) struct Lockfile {
     /// Every package in it, in its order.
     pub(crate) packages: Vec<LockedPackage>,
+    /// Where each package begins, by name and version; lines from 1.
+    lines: BTreeMap<(String, String), usize>,
 }
 
 /// A package in a lock file.
@@ -37,7 +41,10 @@ impl Lockfile {
         for package in &wire.package {
             package.digest()?;
         }
-        Ok(Self { packages: wire.package })
+        Ok(Self {
+            packages: wire.package,
+            lines: lines(text),
+        })
     }
 
     /// Packages from registries, with their digests.
@@ -46,6 +53,11 @@ impl Lockfile {
             .iter()
             .filter(|package| package.is_from_registry())
             .filter_map(|package| Some((package, package.digest().ok().flatten()?)))
+    }
+
+    /// The line where a package begins.
+    pub(crate) fn line(&self, name: &str, version: &str) -> Option<usize> {
+        self.lines.get(&(name.to_owned(), version.to_owned())).copied()
     }
 
     /// The checksum of a package by name, version and source.
@@ -72,6 +84,26 @@ impl LockedPackage {
         };
         self.checksum.as_ref().map(parse).transpose()
     }
+}
+
+/// Where packages begin in a lock file as cargo writes it: a key a line.
+fn lines(text: &str) -> BTreeMap<(String, String), usize> {
+    let mut found = BTreeMap::new();
+    let (mut begin, mut name) = (None, None);
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        let value = |key: &str| {
+            let quoted = line.strip_prefix(key)?.strip_prefix(" = \"")?;
+            Some(quoted.strip_suffix('"')?.to_owned())
+        };
+        if line.starts_with("[[package]]") {
+            (begin, name) = (Some(number), None);
+        } else if let Some(text) = value("name") {
+            name = Some(text);
+        } else if let (Some(version), Some(begin), Some(name)) = (value("version"), begin, name.take()) {
+            found.entry((name, version)).or_insert(begin);
+        }
+    }
+    found
 }
 
 #[derive(Deserialize)]
@@ -144,6 +176,7 @@ source = "git+https://example.com/c#0123"
         );
         assert_eq!(lock.checksum("b", "2.0.0").unwrap().0[31], 2);
         assert_eq!(lock.checksum("b", "2.0.1"), None);
+        assert_eq!((lock.line("a", "1.0.0"), lock.line("b", "2.0.0")), (Some(7), Some(12)));
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Printer {
         matches!(self.format, Format::Json)
     }
 
+    /// Whether data is asked for as SARIF.
+    pub(crate) const fn is_sarif(self) -> bool {
+        matches!(self.format, Format::Sarif)
+    }
+
     /// Writes a line of data.
     ///
     /// # Errors
@@ -109,7 +114,7 @@ impl Printer {
 
     /// A progress bar of `length` steps; invisible unless stderr is a terminal.
     pub(crate) fn progress(self, length: u64, verb: &str) -> ProgressBar {
-        let visible = std::io::stderr().is_terminal() && !self.quiet && !self.is_json();
+        let visible = std::io::stderr().is_terminal() && !self.quiet && !self.is_json() && !self.is_sarif();
         let target = if visible {
             ProgressDrawTarget::stderr()
         } else {

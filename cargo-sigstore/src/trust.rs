@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use tuf_root::store::{HttpOptions, Loaded, TrustStore};
+use tuf_root::store::{HttpOptions, Loaded, PublicInstance, TrustStore, public_instance};
 use verify::{Budget, TrustedRoot, Verifier, signing_config::ClientTrustConfig};
 
 use crate::{
@@ -57,17 +57,68 @@ pub(crate) fn offline() -> Failure {
     Error::Offline.into()
 }
 
-/// The trusted root to verify with: of `--trusted-root` when given, else of `--trust`.
+/// Whom to believe when verifying.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    /// The trusted root.
+    pub(crate) root: TrustedRoot,
+    /// The services of the same instance, where they are known and may be asked for evidence.
+    pub(crate) services: Option<ClientTrustConfig>,
+}
+
+/// What to verify with: `--trusted-root` when given, else `--trust`, else the public-good instance.
+///
+/// Offline, a public instance that was never asked is believed as it is built in, and the user is told.
 ///
 /// # Errors
-/// As [`client_trust_config`].
-pub(crate) fn trusted_root(context: &Context, file: Option<&Path>) -> Result<TrustedRoot, Failure> {
-    let Some(path) = file else {
-        return Ok(client_trust_config(context)?.trusted_root);
+/// Code `trust-malformed` and the codes of the trust store.
+pub(crate) fn believed(context: &Context, file: Option<&Path>) -> Result<Believed, Failure> {
+    if let Some(path) = file {
+        let budget = Budget::default();
+        let bytes = file::read(path, budget.trust_bytes)?;
+        let root = TrustedRoot::from_json(&bytes, &budget).map_err(|error| malformed(path, error))?;
+        return Ok(Believed { root, services: None });
+    }
+    let selected = context.options.trust.as_deref().unwrap_or(DEFAULT_INSTANCE);
+    if let Some(instance) = public_instance(selected) {
+        return public(context, instance);
+    }
+    let config = client_trust_config(context)?;
+    Ok(Believed {
+        root: config.trusted_root.clone(),
+        services: Some(config),
+    })
+}
+
+/// A public instance, from the store or as it is built in. None of them keeps attestations of crates.
+fn public(context: &Context, instance: &PublicInstance) -> Result<Believed, Failure> {
+    let stored = store(context).and_then(|store| load(context, &store, instance.name));
+    let root = match stored {
+        Ok(loaded) => loaded.config.trusted_root,
+        Err(failure) if context.options.offline && NEVER_ASKED.contains(&failure.code()) => {
+            context.printer.note(format_args!(
+                "trusting `{0}` as it is built in; `cargo sigstore trust update {0}` asks for what changed since",
+                instance.name
+            ));
+            instance.trusted_root()?
+        }
+        Err(failure) if failure.exit() == Exit::Unavailable || NEVER_ASKED.contains(&failure.code()) => {
+            return Err(failure.hint(format_args!(
+                "try again later, or pass `--offline` to trust `{}` as it was last seen or is built in",
+                instance.name
+            )));
+        }
+        Err(failure) => return Err(failure),
     };
-    let budget = Budget::default();
-    let bytes = file::read(path, budget.trust_bytes)?;
-    TrustedRoot::from_json(&bytes, &budget).map_err(|error| malformed(path, error))
+    Ok(Believed { root, services: None })
+}
+
+/// The trusted root to verify with, as [`believed`].
+///
+/// # Errors
+/// As [`believed`].
+pub(crate) fn trusted_root(context: &Context, file: Option<&Path>) -> Result<TrustedRoot, Failure> {
+    Ok(believed(context, file)?.root)
 }
 
 /// A verifier that believes this trusted root.
@@ -132,7 +183,7 @@ impl From<Error> for Failure {
         let (code, hint) = match &error {
             Error::Missing => (
                 "trust-missing",
-                "pass `--trust NAME`, `--trust FILE` or, to verify, `--trusted-root FILE`; `cargo sigstore trust add` stores one",
+                "pass `--trust NAME` or `--trust FILE`; `cargo sigstore trust add` stores one",
             ),
             Error::Offline => ("offline", "leave out `--offline`"),
             Error::Malformed { .. } => (
@@ -156,6 +207,12 @@ impl From<tuf_root::Error> for Failure {
         Self::new(exit, error.code(), &error).hint(error.hint())
     }
 }
+
+/// Believed when verifying, unless the user says otherwise: the instance that the public clients of every language begin with.
+const DEFAULT_INSTANCE: &str = "public-good";
+
+/// Codes that say that nothing usable is cached.
+const NEVER_ASKED: [&str; 2] = ["trust-no-cache", "home"];
 
 /// Every public TLS root together is under 1 MiB.
 const CA_FILE_BYTES: usize = 4 << 20;

@@ -27,6 +27,7 @@ struct Scene {
 
 const CRATE: &str = "crockford-0.3.1.crate";
 const IDENTITY: &str = "https://github.com/ferris/crockford/.github/workflows/release.yml@refs/tags/v0.3.1";
+const BEACON: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 const ISSUER: &str = "http://127.0.0.1:37177/github";
 const DIGEST: &str = "39858692d143b334ca997658db9af1717933fc2d2c19734c2b73f1eb9e28a325";
 
@@ -40,6 +41,17 @@ impl Scene {
     fn with_fixtures() -> Self {
         let scene = Self::empty();
         for entry in std::fs::read_dir(here("fixtures")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, scene.path(path.file_name().unwrap().to_str().unwrap())).unwrap();
+        }
+        scene
+    }
+
+    /// What others signed with the public-good instance, with a key in a log, and with an Ed25519 key alone: three bundles
+    /// about `a.txt`. The first two are from the public conformance suite.
+    fn with_public_bundles() -> Self {
+        let scene = Self::empty();
+        for entry in std::fs::read_dir(here("public")).unwrap() {
             let path = entry.unwrap().path();
             std::fs::copy(&path, scene.path(path.file_name().unwrap().to_str().unwrap())).unwrap();
         }
@@ -266,9 +278,94 @@ fn a_trusted_root_that_does_not_hold_together_is_a_configuration_error() {
 }
 
 #[test]
+fn a_new_machine_that_is_offline_trusts_the_public_good_instance() {
+    let scene = Scene::with_public_bundles();
+    let mut arguments = vec!["verify", "a.txt", "--bundle", "happy-path.json", "--offline"];
+    arguments.extend(["--certificate-identity", BEACON]);
+    arguments.extend([
+        "--certificate-oidc-issuer",
+        "https://token.actions.githubusercontent.com",
+    ]);
+    scene.snapshot("public-good", &arguments);
+    assert!(!scene.path("home").exists(), "nothing was written");
+    arguments.extend(["--trust", "public-good"]);
+    scene.snapshot("public-good-by-name", &arguments);
+    *arguments.last_mut().unwrap() = "staging";
+    scene.snapshot("public-good-by-staging", &arguments);
+    *arguments.last_mut().unwrap() = "github";
+    scene.snapshot("public-good-by-github", &arguments);
+    *arguments.last_mut().unwrap() = "public-god";
+    scene.snapshot("public-misspelt", &arguments);
+}
+
+#[test]
+fn no_home_is_no_obstacle_offline() {
+    let scene = Scene::with_public_bundles();
+    let arguments = [
+        "verify",
+        "a.txt",
+        "--bundle",
+        "happy-path.json",
+        "--offline",
+        "--allow-unpinned",
+    ];
+    let mut command = scene.command(&arguments);
+    let output = command
+        .env_remove("HOME")
+        .env_remove("CARGO_SIGSTORE_HOME")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_key_may_stand_for_the_identity() {
+    let scene = Scene::with_public_bundles();
+    let mut arguments = vec![
+        "verify",
+        "a.txt",
+        "--bundle",
+        "managed-key.json",
+        "--offline",
+        "--key",
+        "managed-key.pub",
+    ];
+    scene.snapshot("key", &arguments);
+    *arguments.last_mut().unwrap() = "ed25519.pub";
+    scene.snapshot("key-other", &arguments);
+    *arguments.last_mut().unwrap() = "a.txt";
+    scene.snapshot("key-malformed", &arguments);
+    arguments.truncate(5);
+    scene.snapshot("key-missing", &arguments);
+}
+
+#[test]
+fn what_ed25519_signed_is_read_whole_and_needs_words_for_what_it_lacks() {
+    let scene = Scene::with_public_bundles();
+    let mut arguments = vec![
+        "verify",
+        "a.txt",
+        "--bundle",
+        "ed25519.json",
+        "--offline",
+        "--key",
+        "ed25519.pub",
+    ];
+    arguments.extend(["--allow-unlogged", "--allow-untimed"]);
+    scene.snapshot("ed25519", &arguments);
+    arguments.pop();
+    scene.snapshot("ed25519-untimed", &arguments);
+    arguments.pop();
+    scene.snapshot("ed25519-unlogged", &arguments);
+    scene.write("a.txt", "b\n");
+    arguments.extend(["--allow-unlogged", "--allow-untimed"]);
+    scene.snapshot("ed25519-changed", &arguments);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let scene = Scene::with_fixtures();
-    scene.snapshot("verify-no-trust", &["verify", CRATE]);
+    scene.snapshot("sign-no-trust", &["sign", CRATE]);
     scene.snapshot(
         "verify-no-file",
         &["verify", "no-such-file", "--trusted-root", "trusted_root.json"],
@@ -305,6 +402,9 @@ fn a_lock_file_is_verified_from_the_cache() {
     scene.write(&format!("home/bundles/sha256/39/{DIGEST}.jsonl"), bundles);
     let arguments = ["verify", "--offline", "--trusted-root", "trusted_root.json"];
     scene.snapshot("lock-unpinned", &arguments);
+    let mut sarif = arguments.to_vec();
+    sarif.extend(["--format", "sarif"]);
+    scene.snapshot("lock-unpinned-sarif", &sarif);
     let rule = format!("[[crate]]\nname = \"crock*\"\nidentity = \"{IDENTITY}\"\nissuer = \"{ISSUER}\"\n");
     scene.write("sigstore.toml", &rule);
     scene.snapshot("lock-pinned", &arguments);
@@ -317,6 +417,11 @@ fn a_lock_file_without_registry_crates_needs_nothing() {
     let scene = Scene::with_fixtures();
     scene.write("Cargo.lock", "version = 4\n");
     scene.snapshot("lock-empty", &["verify", "--trusted-root", "trusted_root.json"]);
+    scene.snapshot(
+        "lock-empty-sarif",
+        &["verify", "--trusted-root", "trusted_root.json", "--format", "sarif"],
+    );
+    scene.snapshot("trust-sarif", &["trust", "list", "--format", "sarif"]);
     scene.write("Cargo.lock", "version = ");
     scene.snapshot("lock-malformed", &["verify", "--trusted-root", "trusted_root.json"]);
 }

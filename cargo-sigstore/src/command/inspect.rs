@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     evidence::{
         bundle_file,
-        finding::{identity_json, source_name},
+        finding::{identity_json, proof_json, source_name},
     },
     failure::{Exit, Failure},
     printer::visible,
@@ -114,7 +114,7 @@ impl Verification {
     fn to_json(&self) -> Value {
         match self {
             Self::NotAsked => json!({"result": "not-asked"}),
-            Self::Held(proof) => json!({"result": "held", "checks": proof.checks(), "signerCompared": false}),
+            Self::Held(proof) => json!({"result": "held", "evidence": proof_json(proof), "signerCompared": false}),
             Self::Refused(failure) => json!({"result": "refused", "error": failure.to_json()}),
         }
     }

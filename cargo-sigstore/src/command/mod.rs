@@ -22,6 +22,9 @@ use crate::{
 /// # Errors
 /// The command's own.
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    if context.printer.is_sarif() && !matches!(command, Command::Verify(_)) {
+        return Err(Failure::new(Exit::Usage, "format", &NoSarif).hint("use `--format json`"));
+    }
     match command {
         Command::Sign(arguments) => sign::run(arguments, context),
         Command::Attest(arguments) => attest::run(arguments, context),
@@ -35,3 +38,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Trust(arguments) => trust::run(arguments, context),
     }
 }
+
+/// Only what is found in a place of a file can be told as SARIF.
+#[derive(Debug, thiserror::Error)]
+#[error("only `verify` prints SARIF")]
+struct NoSarif;

@@ -6,7 +6,11 @@ use std::{
 };
 
 use verify::{
-    Artifact, Budget, Bundle, HashAlgorithm, Sha256Digest, TrustedRoot, artifact::ArtifactDigests,
+    Artifact, Budget, Bundle, HashAlgorithm, PublicKey, Sha256Digest,
+    artifact::{ArtifactDigests, ArtifactHasher},
+    bundle::Content,
+    certificate::Certificate,
+    key::KeyKind,
     signing_config::ClientTrustConfig,
 };
 
@@ -17,10 +21,10 @@ use crate::{
         cache::Cache,
         expectation::{Expectations, Severity, Signer},
         finding::{Finding, Outcome},
-        judgement::{Case, Judge},
-        report,
+        judgement::{Case, Demands, Judge},
+        report, sarif,
         store::Store,
-        target::{Subject, Target},
+        target::{Place, Subject, Target},
     },
     failure::{Exit, Failure},
     file,
@@ -50,7 +54,10 @@ pub(crate) struct Arguments {
     /// Who must vouch for that identity
     #[arg(long, value_name = "URL", requires = "certificate_identity")]
     certificate_oidc_issuer: Option<String>,
-    /// Trust this trusted root, instead of `--trust`
+    /// The key that must have signed, instead of an identity: a public key in PEM; its owner alone vouches for it
+    #[arg(long, value_name = "PEM", conflicts_with_all = ["certificate_identity", "certificate_oidc_issuer"])]
+    key: Option<PathBuf>,
+    /// Trust this trusted root, instead of `--trust` [default: that of public-good]
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
     /// Ask this attestation store
@@ -71,6 +78,19 @@ pub(crate) struct Arguments {
     /// Accept whoever signed where nobody is expected, and say so
     #[arg(long)]
     allow_unpinned: bool,
+    #[command(flatten)]
+    weaker: Weaker,
+}
+
+/// What may be missing from a bundle only when the user says so.
+#[derive(clap::Args, Debug)]
+struct Weaker {
+    /// Accept what is in no public log, only stamped with the time, as GitHub signs in private repositories, and say so
+    #[arg(long)]
+    allow_unlogged: bool,
+    /// Accept what a key signed at an unknown time, and say so: whoever steals the key signs for the past
+    #[arg(long, requires = "key")]
+    allow_untimed: bool,
 }
 
 /// Verifies and tells.
@@ -86,12 +106,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     }
     if wanted.is_empty() {
         context.printer.note("the lock file holds no crate from a registry");
+        if context.printer.is_sarif() {
+            context.printer.json(&sarif::log(&[]))?;
+        }
         return Ok(Exit::Yes);
     }
-    let trust = Trust::load(arguments, context)?;
+    let trust = trust::believed(context, arguments.trusted_root.as_deref())?;
     let judge = Judge {
         verifier: trust::verifier(trust.root)?,
         now: context.now(),
+        demands: demands(arguments, context)?,
     };
     let signer = flags_signer(arguments);
     let cache = trust::home(context).ok().map(|home| Cache::new(&home));
@@ -119,12 +143,22 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
 struct Wanted {
     subject: Subject,
     digests: Option<ArtifactDigests>,
+    /// The file's content, where a digest may not be enough and it is small.
+    bytes: Option<Vec<u8>>,
     file: Option<PathBuf>,
     /// What the user named or put beside the file; nothing else is looked for then.
     given: Vec<Bundle>,
 }
 
 impl Wanted {
+    fn artifact(&self) -> Artifact<'_> {
+        match (&self.bytes, &self.digests) {
+            (Some(bytes), _) => Artifact::Bytes(bytes),
+            (None, Some(digests)) => Artifact::Digests(digests),
+            (None, None) => Artifact::Digest(self.subject.digest),
+        }
+    }
+
     fn case<'a>(
         &'a self,
         signer: Option<&'a Signer>,
@@ -143,10 +177,7 @@ impl Wanted {
         };
         Case {
             subject: self.subject.clone(),
-            artifact: self
-                .digests
-                .as_ref()
-                .map_or(Artifact::Digest(self.subject.digest), Artifact::Digests),
+            artifact: self.artifact(),
             file: self.file.as_deref(),
             bundles,
             every: !self.given.is_empty(),
@@ -155,24 +186,34 @@ impl Wanted {
     }
 }
 
-/// The trusted root, and the services of the same instance where they are known.
-struct Trust {
-    root: TrustedRoot,
-    services: Option<ClientTrustConfig>,
+/// What the flags demand of every bundle, and no longer demand: said aloud.
+fn demands(arguments: &Arguments, context: &Context) -> Result<Demands, Failure> {
+    if arguments.weaker.allow_unlogged {
+        context
+            .printer
+            .warn("accepting signatures that are in no public log: a stolen identity would leave no trace");
+    }
+    if arguments.weaker.allow_untimed {
+        context
+            .printer
+            .warn("accepting signatures of an unknown time: a stolen key signs for the past");
+    }
+    Ok(Demands {
+        key: arguments.key.as_deref().map(public_key).transpose()?,
+        unlogged: arguments.weaker.allow_unlogged,
+        untimed: arguments.weaker.allow_untimed,
+    })
 }
 
-impl Trust {
-    fn load(arguments: &Arguments, context: &Context) -> Result<Self, Failure> {
-        if arguments.trusted_root.is_some() {
-            let root = trust::trusted_root(context, arguments.trusted_root.as_deref())?;
-            return Ok(Self { root, services: None });
+fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    let bytes = file::read(path, KEY_BYTES)?;
+    PublicKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|source| {
+        Error::Key {
+            path: path.to_owned(),
+            source,
         }
-        let config = trust::client_trust_config(context)?;
-        Ok(Self {
-            root: config.trusted_root.clone(),
-            services: Some(config),
-        })
-    }
+        .into()
+    })
 }
 
 /// The options about trust and evidence, to be repeated in a command that we propose.
@@ -188,6 +229,9 @@ fn repeated(arguments: &Arguments, context: &Context) -> Vec<String> {
     }
     for bundle in &arguments.bundle {
         add("--bundle", Some(path(bundle)));
+    }
+    if arguments.weaker.allow_unlogged {
+        options.push("--allow-unlogged".to_owned());
     }
     options
 }
@@ -225,7 +269,9 @@ fn wanted(arguments: &Arguments, context: &Context, lockfile: Option<&Path>) -> 
         return Ok(crates
             .registry_crates()
             .map(|(package, digest)| {
-                without_file(Subject::package(&package.name, &package.version, digest), Vec::new())
+                let mut subject = Subject::package(&package.name, &package.version, digest);
+                subject.place = Some(Place::new(path, crates.line(&package.name, &package.version)));
+                without_file(subject, Vec::new())
             })
             .collect());
     }
@@ -241,6 +287,7 @@ fn wanted(arguments: &Arguments, context: &Context, lockfile: Option<&Path>) -> 
                     label,
                     package: None,
                     digest,
+                    place: None,
                     options: Vec::new(),
                 };
                 Ok(without_file(subject, given.clone()))
@@ -265,6 +312,7 @@ const fn without_file(subject: Subject, given: Vec<Bundle>) -> Wanted {
     Wanted {
         subject,
         digests: None,
+        bytes: None,
         file: None,
         given,
     }
@@ -280,19 +328,46 @@ fn of_file(path: &Path, given: &[Bundle]) -> Result<Wanted, Failure> {
     algorithms.extend(given.iter().flat_map(|bundle| bundle.artifact_algorithms(&budget)));
     algorithms.sort_unstable();
     algorithms.dedup();
-    let digests = file::digests(path, &algorithms)?;
+    let bytes = if given.iter().any(wants_bytes) {
+        file::read_if_small(path, SMALL_BYTES)?
+    } else {
+        None
+    };
+    let digests = match &bytes {
+        Some(bytes) => {
+            let mut hasher = ArtifactHasher::new(&algorithms);
+            hasher.update(bytes);
+            hasher.finish()
+        }
+        None => file::digests(path, &algorithms)?,
+    };
     let subject = Subject {
         label: path.display().to_string(),
         package: name_and_version(path),
         digest: file::sha256_of(&digests),
+        place: Some(Place::new(path, None)),
         options: Vec::new(),
     };
     Ok(Wanted {
         subject,
         digests: Some(digests),
+        bytes,
         file: Some(path.to_owned()),
         given,
     })
+}
+
+/// Whether a bundle's signature may cover the bytes themselves: Ed25519 and RSA-PSS do, and a bundle does not say what kind
+/// of key it means when it holds no certificate.
+fn wants_bytes(bundle: &Bundle) -> bool {
+    let Content::Message { .. } = bundle.content else {
+        return false;
+    };
+    let certificate = bundle
+        .certificate()
+        .and_then(|der| Certificate::from_der(der, &Budget::default()).ok());
+    let hashes_first = |kind| matches!(kind, KeyKind::P256 | KeyKind::P384 | KeyKind::P521);
+    certificate.is_none_or(|certificate| !hashes_first(certificate.public_key().kind()))
 }
 
 /// The digest of a crate: what the lock file says, else what the registry's index says now.
@@ -468,6 +543,8 @@ enum Error {
         version: String,
         registry: String,
     },
+    #[error("`{}` is no public key", path.display())]
+    Key { path: PathBuf, source: verify::Error },
     #[error("no evidence is cached and `--offline` forbids asking for it")]
     Offline,
 }
@@ -485,6 +562,11 @@ impl From<Error> for Failure {
                 "crate-unknown",
                 "check the version, or pass `--registry NAME`",
             ),
+            Error::Key { .. } => (
+                Exit::Usage,
+                "key-malformed",
+                "`--key` takes a public key in PEM, `-----BEGIN PUBLIC KEY-----`",
+            ),
             Error::Offline => (Exit::Unavailable, "offline-evidence", "run it once without `--offline`"),
         };
         Self::new(exit, code, &error).hint(hint)
@@ -494,6 +576,12 @@ impl From<Error> for Failure {
 /// Ten thousand packages make about 3 MiB.
 const LOCKFILE_BYTES: usize = 32 << 20;
 
+/// A PEM file of the largest RSA key is under 2 KiB.
+const KEY_BYTES: usize = 64 << 10;
+
+/// Files up to this size are held in memory where a signature covers their bytes; what Ed25519 signs is small.
+const SMALL_BYTES: usize = 64 << 20;
+
 const EXAMPLES: &str = "\
 Examples:
   Every registry crate of Cargo.lock, as sigstore.toml expects it:
@@ -502,7 +590,14 @@ Examples:
     cargo sigstore verify mine-1.0.0.crate --trusted-root trusted_root.json \\
       --certificate-identity 'https://github.com/me/mine/.github/workflows/r.yml@refs/tags/v1' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  On a machine that has never been online, trusting public-good as it is built in:
+    cargo sigstore verify mine-1.0.0.crate --offline --allow-unpinned
   By digest, without the file:
     cargo sigstore verify sha256:HEX --trust acme --allow-unpinned
+  Signed with a key instead of an identity:
+    cargo sigstore verify release.tar --bundle release.sigstore.json --key release.pub
+  An artifact of a private repository on GitHub, which is in no public log:
+    cargo sigstore verify app.tar --bundle app.json --trust github --allow-unlogged \\
+      --certificate-identity … --certificate-oidc-issuer …
 
 Exit codes: 0 everything as expected, 1 something refused, 2 usage or configuration, 3 could not look.";

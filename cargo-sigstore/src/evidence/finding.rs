@@ -107,13 +107,13 @@ impl Finding {
 }
 
 /// Everything a verified bundle established.
-fn proof_json(proof: &Verified) -> Value {
+pub(crate) fn proof_json(proof: &Verified) -> Value {
     json!({
         "identity": proof.identity().map(identity_json),
         "predicateType": proof.predicate_type(),
         "subject": proof.subject().map(|subject| subject.name.as_str()),
         "logEntries": proof.log_entries().iter().map(|entry| json!({
-            "log": entry.log_url, "index": entry.index, "kind": entry.kind,
+            "log": entry.log_url, "logId": hex::encode(entry.log_id), "index": entry.index, "kind": entry.kind,
         })).collect::<Vec<_>>(),
         "times": proof.times().iter().map(|time| json!({
             "time": time.at.to_string(), "source": source_name(&time.source),

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::Path};
 
 use verify::{
-    Artifact, Budget, Bundle, Error, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
+    Artifact, Budget, Bundle, Error, Policy, PublicKey, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
     agreement::{Check, Expectations as Agreed, Outcome as Agreement, examine},
     certificate::Certificate,
     danger, provenance,
@@ -45,6 +45,48 @@ pub(crate) struct Judge {
     pub(crate) verifier: Verifier,
     /// The time by this machine's clock.
     pub(crate) now: UnixTime,
+    /// What the user demands of every bundle.
+    pub(crate) demands: Demands,
+}
+
+/// What a user demands of every bundle, whatever it is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Demands {
+    /// This key must have signed; no identity is looked at.
+    pub(crate) key: Option<PublicKey>,
+    /// No log entry is needed.
+    pub(crate) unlogged: bool,
+    /// No time is needed; for a key only.
+    pub(crate) untimed: bool,
+}
+
+impl Demands {
+    /// The verifier's policy for a case.
+    fn policy(&self, case: &Case<'_>) -> Result<Policy, Failure> {
+        let policy = match (&self.key, case.signer) {
+            (Some(key), _) => Policy::managed_key(key.clone()),
+            (None, Some(signer)) => {
+                let (name, version) = case.subject.package.clone().unwrap_or_default();
+                signer.policy(&name, &version)?
+            }
+            // Told as "signed", never as "verified".
+            (None, None) => danger::any_identity(),
+        };
+        Ok(self.weakened(policy))
+    }
+
+    fn weakened(&self, policy: Policy) -> Policy {
+        let policy = if self.unlogged {
+            danger::timestamp_only(policy)
+        } else {
+            policy
+        };
+        if self.untimed && self.key.is_some() {
+            danger::untimed_managed_key(policy)
+        } else {
+            policy
+        }
+    }
 }
 
 impl Judge {
@@ -53,7 +95,10 @@ impl Judge {
     /// # Errors
     /// Code `expectations` when an expected signer cannot be used.
     pub(crate) fn judge(&self, cases: &[Case<'_>]) -> Result<Vec<Finding>, Failure> {
-        let policies = cases.iter().map(policy).collect::<Result<Vec<_>, _>>()?;
+        let policies = cases
+            .iter()
+            .map(|case| self.demands.policy(case))
+            .collect::<Result<Vec<_>, _>>()?;
         let items: Vec<BatchItem<'_>> = cases
             .iter()
             .zip(&policies)
@@ -73,14 +118,14 @@ impl Judge {
             .iter()
             .map(|case| {
                 let of_case = outcomes.by_ref().take(case.bundles.len()).collect();
-                finding(case, of_case)
+                finding(case, of_case, self.demands.key.is_some())
             })
             .collect())
     }
 
     /// Bundles that a certificate of a trusted authority stands behind: worth keeping.
     pub(crate) fn credible(&self, digest: Sha256Digest, bundles: &[Bundle]) -> Vec<Bundle> {
-        let (anybody, artifact) = (danger::any_identity(), Artifact::Digest(digest));
+        let (anybody, artifact) = (self.demands.weakened(danger::any_identity()), Artifact::Digest(digest));
         let holds = |bundle: &&Bundle| self.verifier.verify(bundle, &artifact, &anybody, self.now).is_ok();
         bundles.iter().filter(holds).cloned().collect()
     }
@@ -95,7 +140,7 @@ fn threads(items: usize) -> NonZeroUsize {
 }
 
 /// What the outcomes of a case's bundles say together.
-fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>) -> Finding {
+fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>, by_key: bool) -> Finding {
     let mut finding = Finding::without(case.subject.clone(), Outcome::Unattested);
     for (bundle, outcome) in case.bundles.iter().zip(outcomes) {
         match outcome {
@@ -116,9 +161,9 @@ fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>) -> Finding {
     };
     let held = held && !finding.proofs.is_empty();
     finding.refusals.extend(agreement.refusals);
-    finding.outcome = match (held, case.signer) {
-        (true, Some(_)) => Outcome::Verified,
-        (true, None) => Outcome::Signed,
+    finding.outcome = match (held, by_key || case.signer.is_some()) {
+        (true, true) => Outcome::Verified,
+        (true, false) => Outcome::Signed,
         (false, _) => Outcome::Refused,
     };
     finding
@@ -128,15 +173,6 @@ fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>) -> Finding {
 pub(crate) fn claimed_identity(bundle: &Bundle) -> Option<WorkloadIdentity> {
     let leaf = bundle.certificate()?;
     Certificate::from_der(leaf, &Budget::default()).ok()?.identity().ok()
-}
-
-fn policy(case: &Case<'_>) -> Result<Policy, Failure> {
-    let Some(signer) = case.signer else {
-        // Told as "signed", never as "verified".
-        return Ok(danger::any_identity());
-    };
-    let (name, version) = case.subject.package.clone().unwrap_or_default();
-    Ok(signer.policy(&name, &version)?)
 }
 
 /// How provenance of our build type fits certificate and crate.

@@ -6,5 +6,6 @@ pub(crate) mod expectation;
 pub(crate) mod finding;
 pub(crate) mod judgement;
 pub(crate) mod report;
+pub(crate) mod sarif;
 pub(crate) mod store;
 pub(crate) mod target;

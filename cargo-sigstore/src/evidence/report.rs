@@ -1,6 +1,7 @@
 //! Telling findings: a table and refusals for people, one document for programs.
 
 use serde_json::json;
+use verify::Verified;
 
 use crate::{
     context::Context,
@@ -8,6 +9,7 @@ use crate::{
         expectation::{Expectations, Severity},
         finding::{Finding, Outcome},
         judgement::accepting,
+        sarif::{self, Refusal},
     },
     failure::{Exit, Failure},
     printer::{table, visible},
@@ -20,7 +22,7 @@ use crate::{
 pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expectations) -> Result<Exit, Failure> {
     let exit = exit(findings, expectations);
     let nothing = findings.iter().all(|finding| finding.proofs.is_empty());
-    let established: &[&str] = if nothing { &[] } else { &ESTABLISHED };
+    let established = established(findings);
     if context.printer.is_json() {
         context.printer.json(&json!({
             "schemaVersion": 1,
@@ -31,9 +33,13 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
         }))?;
         return Ok(exit);
     }
+    if context.printer.is_sarif() {
+        context.printer.json(&sarif::log(&refusals(findings, expectations)))?;
+        return Ok(exit);
+    }
     context.printer.line(human_table(findings))?;
-    for finding in findings {
-        explain(context, finding, expectations);
+    for refusal in refusals(findings, expectations) {
+        context.printer.failure(&refusal.failure);
     }
     if findings.len() > 1 {
         context.printer.line(format_args!("\n{}", summary(findings)))?;
@@ -43,18 +49,35 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
     }
     context.printer.note(format_args!(
         "established: {}; not established: {}",
-        ESTABLISHED.join(", "),
+        established.join(", "),
         NOT_ESTABLISHED.join(", ")
     ));
     Ok(exit)
 }
 
-/// What a yes means.
-const ESTABLISHED: [&str; 3] = [
-    "presence of evidence",
-    "signature, log entry and time",
-    "identity of the signer",
-];
+/// What was established of every bundle that held. What a flag went without is not.
+fn established(findings: &[Finding]) -> Vec<&'static str> {
+    let proofs: Vec<&Verified> = findings.iter().flat_map(|finding| &finding.proofs).collect();
+    if proofs.is_empty() {
+        return Vec::new();
+    }
+    let logged = proofs.iter().all(|proof| !proof.log_entries().is_empty());
+    let timed = proofs.iter().all(|proof| !proof.times().is_empty());
+    let identified = proofs.iter().all(|proof| proof.identity().is_some());
+    let signature = match (logged, timed) {
+        (true, true) => "signature, log entry and time",
+        (true, false) => "signature and log entry",
+        (false, true) => "signature and time",
+        (false, false) => "signature",
+    };
+    let signer = if identified {
+        "identity of the signer"
+    } else {
+        "key of the signer"
+    };
+    vec!["presence of evidence", signature, signer]
+}
+
 /// What it does not mean.
 const NOT_ESTABLISHED: [&str; 2] = ["equality with the source", "harmlessness of the code"];
 
@@ -145,22 +168,34 @@ fn summary(findings: &[Finding]) -> String {
     format!("{} artifacts: {}", findings.len(), counts.join(", "))
 }
 
-/// Says of one finding why it is not a yes.
-fn explain(context: &Context, finding: &Finding, expectations: &Expectations) {
+/// Why findings are no yes, one after another.
+fn refusals<'a>(findings: &'a [Finding], expectations: &Expectations) -> Vec<Refusal<'a>> {
+    let of = |finding: &'a Finding| {
+        failures(finding, expectations).into_iter().map(move |failure| Refusal {
+            label: &finding.subject.label,
+            place: finding.subject.place.as_ref(),
+            failure,
+        })
+    };
+    findings.iter().flat_map(of).collect()
+}
+
+/// Why a finding is no yes.
+fn failures(finding: &Finding, expectations: &Expectations) -> Vec<Failure> {
     match finding.outcome {
         Outcome::Refused | Outcome::Unavailable => {
             // Several bundles of one signer fail alike; that is one thing to say.
-            for (position, refusal) in finding.refusals.iter().enumerate() {
-                if !finding.refusals.iter().take(position).any(|earlier| earlier == refusal) {
-                    context.printer.failure(refusal);
+            let mut different: Vec<Failure> = Vec::new();
+            for refusal in &finding.refusals {
+                if !different.contains(refusal) {
+                    different.push(refusal.clone());
                 }
             }
+            different
         }
-        Outcome::Signed if expectations.unpinned == Severity::Refuse => context.printer.failure(&unpinned(finding)),
-        Outcome::Unattested if !may_be_unattested(finding, expectations) => {
-            context.printer.failure(&unattested(finding, expectations));
-        }
-        Outcome::Verified | Outcome::Signed | Outcome::Unattested => {}
+        Outcome::Signed if expectations.unpinned == Severity::Refuse => vec![unpinned(finding)],
+        Outcome::Unattested if !may_be_unattested(finding, expectations) => vec![unattested(finding, expectations)],
+        Outcome::Verified | Outcome::Signed | Outcome::Unattested => Vec::new(),
     }
 }
 
@@ -169,7 +204,7 @@ fn unpinned(finding: &Finding) -> Failure {
         label: finding.subject.label.clone(),
     };
     let failure = Failure::new(Exit::Refused, "unpinned", &error);
-    match finding.best().and_then(verify::Verified::identity) {
+    match finding.best().and_then(Verified::identity) {
         Some(identity) => failure
             .fact("signed by", visible(identity.san.as_str()))
             .fact("issuer", visible(identity.issuer()))

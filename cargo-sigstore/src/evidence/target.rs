@@ -56,8 +56,49 @@ pub(crate) struct Subject {
     pub(crate) package: Option<(String, String)>,
     /// Its SHA-256.
     pub(crate) digest: Sha256Digest,
+    /// Where it is named: its line of the lock file, or the file itself.
+    pub(crate) place: Option<Place>,
     /// Options that the user gave, to be repeated in a command that we propose.
     pub(crate) options: Vec<String>,
+}
+
+/// A place in a file, as SARIF names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file: a relative path where it is below the current folder, else a `file:` URL.
+    pub(crate) uri: String,
+    /// Line, from 1.
+    pub(crate) line: Option<usize>,
+}
+
+impl Place {
+    /// A line of a file.
+    pub(crate) fn new(path: &Path, line: Option<usize>) -> Self {
+        let here = std::env::current_dir().unwrap_or_default();
+        let below = path.strip_prefix(&here).unwrap_or(path);
+        let uri = if below.is_relative() {
+            // A path is a relative reference once everything but letters, digits and a few marks is escaped.
+            let text = below.to_string_lossy();
+            let text = text.strip_prefix("./").unwrap_or(&text);
+            text.split('/').map(escaped).collect::<Vec<_>>().join("/")
+        } else {
+            url::Url::from_file_path(below).map_or_else(|()| below.display().to_string(), String::from)
+        };
+        Self { uri, line }
+    }
+}
+
+/// Percent-encoded but for RFC 3986's unreserved characters.
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 impl Subject {
@@ -67,6 +108,7 @@ impl Subject {
             label: format!("{name} {version}"),
             package: Some((name.to_owned(), version.to_owned())),
             digest,
+            place: None,
             options: Vec::new(),
         }
     }
@@ -98,6 +140,15 @@ mod tests {
         for text in ["a/b@1.0.0", "serde@1", "serde", "serde@latest", "./x.crate"] {
             assert_eq!(Target::parse(text), Target::File(PathBuf::from(text)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_place_is_a_relative_reference_below_here() {
+        let uri = |path: &str| Place::new(Path::new(path), None).uri;
+        assert_eq!(uri("./a b/Cargo.lock"), "a%20b/Cargo.lock");
+        assert_eq!(uri("/x/Cargo.lock"), "file:///x/Cargo.lock");
+        let here = std::env::current_dir().unwrap().join("Cargo.lock");
+        assert_eq!(uri(here.to_str().unwrap()), "Cargo.lock");
     }
 
     #[test]
