@@ -8,9 +8,7 @@ pub mod config;
 pub mod decision;
 pub mod ledger;
 pub mod policy;
-pub mod records;
 pub mod service;
-pub mod trusted_publishing;
 
 mod start;
 

@@ -17,7 +17,7 @@ use tests::{
     run::run,
 };
 use tokio::task::JoinSet;
-use verify::{Budget, Sha256Digest, signing_config::ClientTrustConfig};
+use verify::{Budget, HashAlgorithm, Sha256Digest, artifact::ArtifactHasher, signing_config::ClientTrustConfig};
 
 /// Signatures, one after another.
 const SIGNATURES: usize = 200;
@@ -35,6 +35,9 @@ const REQUESTERS: usize = 8;
 
 /// Runs of `cargo sigstore verify`.
 const VERIFICATIONS: usize = 50;
+
+/// A large artifact.
+const LARGE_BYTES: u64 = 1 << 30;
 
 fn main() -> ExitCode {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -56,7 +59,8 @@ fn measure() -> Result<(), Error> {
     runtime.block_on(append_idle(&stage))?;
     runtime.block_on(append_loaded(&stage))?;
     runtime.block_on(certificates(&stage))?;
-    verify_time(&stage)
+    verify_time(&stage)?;
+    hash_time(&stage)
 }
 
 fn sandbox_time(sandbox: &Path) -> Result<(), Error> {
@@ -175,6 +179,46 @@ fn verify_time(stage: &Stage) -> Result<(), Error> {
         }
     }
     report("cargo sigstore verify, process start to exit", &percentiles(times));
+    Ok(())
+}
+
+/// A large artifact, as `cargo sigstore verify` reads it, beside the hash of as many bytes in memory.
+fn hash_time(stage: &Stage) -> Result<(), Error> {
+    let (small, large) = (stage.write("artifact", "bytes\n")?, stage.write("large", "")?);
+    let file = std::fs::File::options().write(true).open(&large);
+    file.and_then(|file| file.set_len(LARGE_BYTES))
+        .doing("make a large file")?;
+    let bundle = stage.path("artifact.sigstore.json");
+    stage.sign(&small, &bundle)?;
+    let start = Instant::now();
+    let mut child = stage
+        .verifying_command(&large, &bundle)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .doing("verify")?;
+    let mut peak = String::new();
+    while child.try_wait().doing("wait for verify")?.is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        if let Some(line) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            line.trim().clone_into(&mut peak);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let ours = start.elapsed();
+    let start = Instant::now();
+    let piece = vec![0; 256 << 10];
+    let mut hasher = ArtifactHasher::new(&[HashAlgorithm::Sha256]);
+    for _ in 0..LARGE_BYTES >> 18 {
+        hasher.update(&piece);
+    }
+    drop(std::hint::black_box(hasher.finish()));
+    let hash = start.elapsed();
+    let ratio = ours.as_secs_f64() / hash.as_secs_f64();
+    report(
+        "1 GiB artifact, against its hash in memory",
+        &format!("{ours:.2?} of {hash:.2?} ({ratio:.2}×), peak memory {peak}"),
+    );
     Ok(())
 }
 
