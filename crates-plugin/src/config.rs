@@ -19,6 +19,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 use url::Url;
 
+use crate::trusted_publishing::TrustedPublishing;
+
 /// What the gate stands before, whom it believes and where it keeps its verdicts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -40,6 +42,9 @@ pub struct Config {
     /// Largest `.crate`, in bytes.
     #[serde(default = "default_archive_bytes")]
     pub archive_bytes: u64,
+    /// Exchange of identity tokens for upload tokens.
+    #[serde(default)]
+    pub trusted_publishing: Option<TrustedPublishing>,
 }
 
 /// The registry behind the gate.
@@ -75,6 +80,10 @@ impl Config {
         if !config.upstream.index.path().ends_with('/') {
             return Err("upstream.index ends with `/`, as in the index URL of cargo's configuration".to_owned());
         }
+        let section = config.trusted_publishing.as_ref();
+        section
+            .map_or(Ok(()), TrustedPublishing::check)
+            .map_err(str::to_owned)?;
         Ok(config)
     }
 

@@ -6,11 +6,12 @@
 use package::{Archive, Description, Limits, Manifest, Registries};
 use verify::{
     Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
-    agreement::{self, CrateFacts, Expectations, Outcome},
+    agreement::{self, CrateFacts, Expectations, Outcome, Publisher},
+    identity::Claim,
     provenance::package_url,
 };
 
-use crate::policy::{RegistryPolicy, Rule, Unlisted};
+use crate::policy::{FirstPublish, PublisherChange, RegistryPolicy, Rule, Unlisted};
 
 /// What a decision needs besides the crate.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,31 @@ pub struct Gate<'a> {
     pub limits: &'a Limits,
     /// Bounds on the evidence.
     pub budget: &'a Budget,
+    /// What the registry had before.
+    pub history: &'a History,
+}
+
+/// What the registry had before this crate came.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Whether this is the first version of its name.
+    pub name: NameState,
+    /// Who published the version before, where the gate admitted it.
+    pub previous: Option<Publisher>,
+    /// Identities that published other crates here.
+    pub known: Vec<Rule>,
+}
+
+/// Whether a crate of the name is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameState {
+    /// It is, or it does not matter: nothing is being published.
+    #[default]
+    Taken,
+    /// It is not.
+    New,
+    /// The index could not be asked.
+    Unknown,
 }
 
 /// The crate to decide on.
@@ -71,6 +97,8 @@ pub struct Admission {
     pub description: Description,
     /// On what ground.
     pub ground: Ground,
+    /// What the policy only warns of.
+    pub warnings: Vec<Finding>,
 }
 
 /// On what ground a crate is let through.
@@ -171,29 +199,65 @@ impl Gate<'_> {
         if let Some(differences) = differences.filter(|list| !list.is_empty()) {
             return Verdict::Refuse(differences.iter().map(difference_finding).collect());
         }
-        let admit = |ground| {
+        let admit = |(ground, warnings)| {
             let digest = Sha256Digest::of(candidate.archive);
             Verdict::Admit(Admission {
                 digest,
                 description: manifest.description.clone(),
                 ground,
+                warnings,
             })
         };
         if let Some(exception) = self.policy.exception_for(candidate.name, candidate.version, now) {
-            return admit(Ground::Exception(exception.reason.clone()));
+            return admit((Ground::Exception(exception.reason.clone()), Vec::new()));
         }
-        let Some(rule) = self.policy.rule_for(candidate.name) else {
-            return match self.policy.unlisted() {
-                Unlisted::Admit => admit(Ground::Unlisted),
-                Unlisted::Refuse => Verdict::Refuse(vec![unlisted_finding(candidate.name)]),
-            };
+        let asked = match self.who_may(candidate.name) {
+            Ok(asked) => asked,
+            Err(Some(finding)) => return Verdict::Refuse(vec![finding]),
+            Err(None) => return Verdict::Defer,
         };
+        if asked.is_empty() {
+            return admit((Ground::Unlisted, Vec::new()));
+        }
         let Evidence::Bundles(bundles) = evidence else {
             return Verdict::Defer;
         };
-        match self.attested(candidate, &archive, &manifest, rule, bundles, now) {
-            Ok(ground) => admit(ground),
-            Err(findings) => Verdict::Refuse(findings),
+        let mut refused = Vec::new();
+        for rule in asked {
+            match self.attested(candidate, &archive, &manifest, rule, bundles, now) {
+                Ok(grounds) => return admit(grounds),
+                Err(findings) if refused.is_empty() => refused = findings,
+                Err(_) => {}
+            }
+        }
+        Verdict::Refuse(refused)
+    }
+
+    /// Whose attestation the crate needs: the rule's; that of any known identity for a new name that no rule has; nobody's.
+    /// No finding when it cannot be told.
+    fn who_may(&self, name: &str) -> Result<Vec<&Rule>, Option<Finding>> {
+        let rule = self.policy.rule_for(name);
+        if rule.is_none() && self.policy.unlisted() == Unlisted::Refuse {
+            return Err(Some(unlisted_finding(name)));
+        }
+        let first = self.policy.first_publish();
+        if first == FirstPublish::Open || self.history.name == NameState::Taken {
+            return Ok(rule.into_iter().collect());
+        }
+        if self.history.name == NameState::Unknown {
+            return Err(None);
+        }
+        match (first, rule) {
+            (FirstPublish::Reserved, Some(rule)) if rule.lists(name) => Ok(vec![rule]),
+            (FirstPublish::ExistingIdentity, Some(rule)) => Ok(vec![rule]),
+            (FirstPublish::ExistingIdentity, None) => {
+                let known: Vec<&Rule> = self.policy.rules().iter().chain(&self.history.known).collect();
+                if known.is_empty() {
+                    return Err(Some(new_name_finding(name)));
+                }
+                Ok(known)
+            }
+            (FirstPublish::Open | FirstPublish::Reserved, _) => Err(Some(new_name_finding(name))),
         }
     }
 
@@ -212,7 +276,7 @@ impl Gate<'_> {
         rule: &Rule,
         bundles: &[Bundle],
         now: UnixTime,
-    ) -> Result<Ground, Vec<Finding>> {
+    ) -> Result<(Ground, Vec<Finding>), Vec<Finding>> {
         let digest = Sha256Digest::of(candidate.archive);
         if bundles.is_empty() {
             return Err(vec![missing_finding(&digest)]);
@@ -227,22 +291,30 @@ impl Gate<'_> {
             trusted_builders: self.policy.trusted_builders().to_vec(),
             minimum_level: rule.minimum_level,
             tag_required: rule.tag_required,
-            previous: None,
+            previous: self.history.previous.clone(),
         };
         let Some(provenance) = statements.first() else {
             return Err(vec![missing_finding(&digest)]);
         };
+        if let Some(event) = denied_event(rule, provenance) {
+            return Err(vec![event]);
+        }
         let report = agreement::examine(provenance, &facts, &expectations, self.budget)
             .map_err(|error| vec![evidence_finding(&error)])?;
-        let differences: Vec<_> = report.differences().map(agreement_finding).collect();
-        if differences.is_empty() {
-            Ok(Ground::Attested {
-                statements,
-                level: report.level,
-            })
-        } else {
-            Err(differences)
+        let (changed, differences): (Vec<_>, Vec<_>) =
+            report.differences().partition(|check| check.number == CONTINUITY);
+        let mut refused: Vec<Finding> = differences.into_iter().map(agreement_finding).collect();
+        let mut warnings: Vec<Finding> = changed.into_iter().map(changed_finding).collect();
+        match self.policy.publisher_change() {
+            PublisherChange::Ignore => warnings.clear(),
+            PublisherChange::Warn => {}
+            PublisherChange::Refuse => refused.append(&mut warnings),
         }
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let level = report.level;
+        Ok((Ground::Attested { statements, level }, warnings))
     }
 
     /// The first bundle that verifies with this predicate type; else why each did not.
@@ -327,6 +399,36 @@ fn unlisted_finding(name: &str) -> Finding {
     }
 }
 
+fn new_name_finding(name: &str) -> Finding {
+    Finding {
+        code: "gate-new-name",
+        cause: format!("`{name}` would be a new name, and the policy does not let this publisher take one"),
+        hint: "ask the registry's operator to list the name in a rule, or publish from an identity the registry knows",
+    }
+}
+
+fn denied_event(rule: &Rule, provenance: &Verified) -> Option<Finding> {
+    let event = provenance.identity()?.claim(Claim::BuildTrigger)?;
+    rule.deny_events.contains(event).then(|| Finding {
+        code: "gate-event-denied",
+        cause: format!("the policy lets no run that `{event}` started publish this crate"),
+        hint: "start the release in another way, as a push of its tag",
+    })
+}
+
+fn changed_finding(check: &agreement::Check) -> Finding {
+    let said = if let Outcome::Differs { expected, found } = &check.outcome {
+        format!("it was {expected}, now it is {found}")
+    } else {
+        "it is another".to_owned()
+    };
+    Finding {
+        code: "gate-publisher-changed",
+        cause: format!("the publisher is another than that of the version before: {said}"),
+        hint: "a moved repository or a renamed workflow looks like this, and so does a takeover: make sure which it is",
+    }
+}
+
 fn missing_finding(digest: &Sha256Digest) -> Finding {
     Finding {
         code: "gate-no-attestation",
@@ -357,6 +459,9 @@ fn agreement_finding(check: &agreement::Check) -> Finding {
     }
 }
 
+/// Check 14: the publisher is that of the version before.
+const CONTINUITY: u8 = 14;
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -367,6 +472,8 @@ mod tests {
             include_str!("policy.rs"),
             include_str!("service/publish.rs"),
             include_str!("service/download.rs"),
+            include_str!("service/exchange.rs"),
+            include_str!("trusted_publishing.rs"),
         ];
         let codes = sources.iter().flat_map(|source| source.split('"')).filter(|text| {
             let own = text.starts_with("gate-") || text.starts_with("policy-");

@@ -8,7 +8,9 @@ pub mod config;
 pub mod decision;
 pub mod ledger;
 pub mod policy;
+pub mod records;
 pub mod service;
+pub mod trusted_publishing;
 
 mod start;
 

@@ -3,6 +3,8 @@
 //! ```toml
 //! trusted-builders = ["https://github.com/acme/builders/.github/workflows/publish.yml"]
 //! unlisted = "refuse"            # or "admit": crates that no rule names need no attestation
+//! first-publish = "reserved"     # or "open", "existing-identity": who may take a new name
+//! publisher-change = "warn"      # or "refuse", "ignore": another repository or workflow than the version before
 //!
 //! [[rule]]
 //! crates = ["acme", "acme-*"]
@@ -10,6 +12,10 @@
 //! repository = "https://github.com/acme/acme"
 //! workflow = ".github/workflows/release.yml"
 //! ref = "refs/tags/*"
+//! runner = "github-hosted"
+//! deny-events = ["workflow_dispatch"]
+//! owner-id = "9919001"           # with it, the workflow may exchange its identity for an upload token
+//! trusted-publishing-only = true # and no other token uploads these crates
 //!
 //! [[exception]]
 //! crate = "acme-old"
@@ -17,6 +23,8 @@
 //! reason = "published before the gate"
 //! expires = 2027-06-30
 //! ```
+
+mod summary;
 
 use std::collections::BTreeSet;
 
@@ -101,6 +109,15 @@ pub struct Rule {
     /// Whether the ref must be the tag of the version.
     #[serde(default)]
     pub tag_required: bool,
+    /// Runner environment, `github-hosted` or `self-hosted`.
+    #[serde(default)]
+    pub runner: Option<String>,
+    /// Events that may not publish, besides those that never may.
+    #[serde(default)]
+    pub deny_events: BTreeSet<String>,
+    /// Whether only a token of the gate's own, exchanged for this rule's identity, may upload these crates.
+    #[serde(default)]
+    pub trusted_publishing_only: bool,
 }
 
 /// A version let through without evidence.
@@ -129,11 +146,41 @@ pub enum Unlisted {
     Admit,
 }
 
+/// Who may publish the first version of a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirstPublish {
+    /// Anybody whom the rest of the policy admits.
+    #[default]
+    Open,
+    /// Only names that a rule lists without `*`, or that have an exception.
+    Reserved,
+    /// Only an identity that a rule or an admitted crate of this registry names; nobody without attestation.
+    ExistingIdentity,
+}
+
+/// What becomes of a version whose publisher is another than that of the version before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublisherChange {
+    /// Nothing.
+    Ignore,
+    /// It is let through, and both publisher and operator are told.
+    #[default]
+    Warn,
+    /// It is refused.
+    Refuse,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Document {
     #[serde(default)]
     unlisted: Unlisted,
+    #[serde(default)]
+    first_publish: FirstPublish,
+    #[serde(default)]
+    publisher_change: PublisherChange,
     #[serde(default)]
     trusted_builders: Vec<String>,
     #[serde(default)]
@@ -194,6 +241,30 @@ impl RegistryPolicy {
         self.document.unlisted
     }
 
+    /// Who may publish the first version of a name.
+    #[must_use]
+    pub const fn first_publish(&self) -> FirstPublish {
+        self.document.first_publish
+    }
+
+    /// What becomes of a version with another publisher than the version before.
+    #[must_use]
+    pub const fn publisher_change(&self) -> PublisherChange {
+        self.document.publisher_change
+    }
+
+    /// Every rule, in order; the first that names a crate holds for it.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.document.rule
+    }
+
+    /// Every exception, in order.
+    #[must_use]
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.document.exception
+    }
+
     /// Builders known to isolate signing from the build, without `@ref`.
     #[must_use]
     pub fn trusted_builders(&self) -> &[String] {
@@ -215,6 +286,7 @@ impl Rule {
             (Claim::SourceRepositoryIdentifier, &self.repository_id),
             (Claim::SourceRepositoryOwnerIdentifier, &self.owner_id),
             (Claim::DeploymentEnvironment, &self.environment),
+            (Claim::RunnerEnvironment, &self.runner),
         ];
         let stated = optional
             .into_iter()
@@ -222,6 +294,18 @@ impl Rule {
         std::iter::once((Claim::SourceRepositoryUri, self.repository.as_str()))
             .chain(stated)
             .collect()
+    }
+
+    /// Whether the rule lists this very name, not by a pattern.
+    #[must_use]
+    pub fn lists(&self, name: &str) -> bool {
+        self.crates.iter().any(|pattern| pattern == name)
+    }
+
+    /// Whether a ref is one that may publish.
+    #[must_use]
+    pub fn allows_ref(&self, reference: &str) -> bool {
+        matches(&self.reference, reference)
     }
 
     /// Predicate types that must be there, provenance first.
@@ -266,6 +350,14 @@ impl Rule {
                 "`*` may stand only at the end of a ref",
             ),
             ((1..=3).contains(&self.minimum_level), "minimum-level is 1, 2 or 3"),
+            (
+                !self.trusted_publishing_only || self.owner_id.is_some(),
+                "trusted-publishing-only needs owner-id: a repository's name can be registered again by somebody else",
+            ),
+            (
+                !self.deny_events.iter().any(String::is_empty),
+                "deny-events names an empty event",
+            ),
         ];
         rules
             .into_iter()
@@ -285,7 +377,7 @@ impl Exception {
     }
 
     /// The last second of the day it expires, in UTC.
-    fn last_second(&self) -> Option<UnixTime> {
+    pub(crate) fn last_second(&self) -> Option<UnixTime> {
         let date = self.expires.date.filter(|_| self.expires.time.is_none())?;
         UnixTime::from_rfc3339(&format!("{date}T23:59:59Z")).ok()
     }
@@ -380,6 +472,13 @@ expires = 2027-06-30
                 "policy-exception",
             ),
             ("version = \"0.3.0\"", "version = \"0.3\"", "policy-shape"),
+            ("repository-id = \"7\"", "trusted-publishing-only = true", "policy-rule"),
+            ("repository-id = \"7\"", "deny-events = [\"\"]", "policy-rule"),
+            (
+                "trusted-builders",
+                "first-publish = \"closed\"\ntrusted-builders",
+                "policy-shape",
+            ),
         ] {
             assert!(HONEST.contains(from), "{from}");
             assert_eq!(read(&HONEST.replacen(from, to, 1)).unwrap_err().code(), code, "{to}");

@@ -15,6 +15,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::{get, put},
 };
@@ -25,11 +26,14 @@ use verify::{Budget, Sha256Digest, UnixTime, Verifier};
 
 use crate::{
     Config, RegistryPolicy,
-    decision::{Candidate, Evidence, Gate, Verdict},
+    decision::{Candidate, Evidence, Gate, History, NameState, Verdict},
     ledger::{Key, Ledger, LedgerError},
+    policy::FirstPublish,
+    records::{self, Records},
 };
 
 mod download;
+mod exchange;
 mod index;
 mod publish;
 
@@ -54,6 +58,9 @@ pub enum StartError {
     /// Verdicts cannot be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The registry's own token cannot be had.
+    #[error("the registry's own token is empty or no token")]
+    RegistryToken,
     /// The clients cannot be made.
     #[error("HTTP client: {0}")]
     Client(#[from] client::Error),
@@ -69,6 +76,8 @@ pub struct Service {
     http: reqwest::Client,
     store: AttestationStore,
     ledger: Ledger,
+    records: Records,
+    exchange: Option<exchange::Exchange>,
     registries: Registries,
     limits: Limits,
     budget: Budget,
@@ -112,6 +121,8 @@ impl Service {
         let mirrored = crates_io.into_iter().filter(|_| config.upstream.mirrors_crates_io);
         Ok(Arc::new(Self {
             ledger: Ledger::open(&config.data)?,
+            records: Records::open(&config.data).map_err(LedgerError::from)?,
+            exchange: exchange::Exchange::open(&config)?,
             store: AttestationStore::new(http, endpoint),
             http: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -138,7 +149,15 @@ impl Service {
     /// # Errors
     /// [`StartError::File`], [`StartError::Policy`].
     pub fn reload_policy(&self) -> Result<Sha256Digest, StartError> {
-        let policy = RegistryPolicy::from_toml(&String::from_utf8_lossy(&read(&self.config.policy)?))?;
+        let read = read(&self.config.policy)
+            .and_then(|bytes| Ok(RegistryPolicy::from_toml(&String::from_utf8_lossy(&bytes))?));
+        let policy = match read {
+            Ok(policy) => policy,
+            Err(error) => {
+                metrics::counter!("gate_policy_reload_failures_total").increment(1);
+                return Err(error);
+            }
+        };
         let digest = policy.digest();
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         self.admitted.write().unwrap_or_else(PoisonError::into_inner).clear();
@@ -152,10 +171,15 @@ impl Service {
             .route("/index/{*path}", get(index::file))
             .route("/dl/{name}/{version}/download", get(download::archive))
             .route("/api/v1/crates/new", put(publish::publish))
+            .route(
+                exchange::TOKENS,
+                axum::routing::post(exchange::exchange).delete(exchange::revoke),
+            )
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(move || std::future::ready(metrics.render())))
             .fallback(pass)
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), exchange::confine))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(self)
     }
@@ -186,7 +210,18 @@ impl Service {
 
     /// Decides, and keeps an admission before anybody acts on it.
     fn decide(&self, candidate: &Candidate<'_>, evidence: &Evidence) -> Result<Verdict, LedgerError> {
+        self.decide_knowing(candidate, evidence, NameState::Taken)
+    }
+
+    /// The same for a publish, which may be the first of its name.
+    fn decide_knowing(
+        &self,
+        candidate: &Candidate<'_>,
+        evidence: &Evidence,
+        name: NameState,
+    ) -> Result<Verdict, LedgerError> {
         let policy = self.policy();
+        let history = self.history(candidate, name)?;
         let index_url = format!("sparse+{}", self.config.index_url());
         let gate = Gate {
             policy: &policy,
@@ -195,9 +230,23 @@ impl Service {
             index_url: (!self.config.upstream.mirrors_crates_io).then_some(index_url.as_str()),
             limits: &self.limits,
             budget: &self.budget,
+            history: &history,
         };
         let verdict = gate.decide(candidate, evidence, now());
         if let Verdict::Admit(admission) = &verdict {
+            for warning in &admission.warnings {
+                tracing::warn!(
+                    krate = candidate.name,
+                    version = candidate.version,
+                    code = warning.code,
+                    cause = warning.cause,
+                    "admitted with a warning"
+                );
+            }
+            if let Some(identity) = admission.ground.identity() {
+                self.records
+                    .published(candidate.name, candidate.version, identity, now())?;
+            }
             let key = self.key(admission.digest, &policy);
             self.ledger
                 .admit(&key, &admission.description, admission.ground.name(), now())?;
@@ -209,6 +258,91 @@ impl Service {
         }
         metrics::counter!("gate_verdicts_total", "verdict" => verdict.name()).increment(1);
         Ok(verdict)
+    }
+}
+
+impl Service {
+    /// What the registry had before a candidate, as far as the policy asks.
+    fn history(&self, candidate: &Candidate<'_>, name: NameState) -> Result<History, LedgerError> {
+        let wants_known = name == NameState::New && self.policy().first_publish() == FirstPublish::ExistingIdentity;
+        let known = if wants_known {
+            self.records
+                .publishers()?
+                .iter()
+                .filter_map(records::Known::to_rule)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Ok(History {
+            name,
+            previous: self.records.previous_publisher(candidate.name, candidate.version)?,
+            known,
+        })
+    }
+
+    /// Whether the registry has a crate of this name; asked only when the policy cares.
+    async fn name_state(&self, name: &str, headers: &HeaderMap) -> NameState {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if self.policy().first_publish() == FirstPublish::Open {
+            return NameState::Taken;
+        }
+        if name.is_empty() || !name.bytes().all(plain) {
+            return NameState::New;
+        }
+        let url = format!("{}{}", self.config.upstream.index, download::index_path(name));
+        match self
+            .http
+            .get(url)
+            .headers(index::credentials(headers))
+            .timeout(INDEX_LIMIT)
+            .send()
+            .await
+        {
+            Ok(answer) if answer.status() == StatusCode::OK => NameState::Taken,
+            Ok(answer) if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => NameState::New,
+            Ok(answer) => {
+                tracing::warn!(
+                    status = answer.status().as_u16(),
+                    krate = name,
+                    "the index does not say whether a name is new"
+                );
+                NameState::Unknown
+            }
+            Err(error) => {
+                tracing::warn!(%error, krate = name, "the index cannot be asked whether a name is new");
+                NameState::Unknown
+            }
+        }
+    }
+
+    /// The policy in words, and what of it deserves a look.
+    #[must_use]
+    pub fn policy_report(&self) -> (String, Vec<String>) {
+        let policy = self.policy();
+        let attested = |name: &str, version: &semver::Version| {
+            let asked = self.records.is_attested(name, &version.to_string());
+            asked.unwrap_or_default()
+        };
+        (policy.to_string(), policy.warnings(now(), attested))
+    }
+
+    /// Reads the policy again when its file has changed since `seen`, the digest of the content looked at last.
+    /// None when there is nothing new.
+    pub fn poll_policy(&self, seen: &mut Sha256Digest) -> Option<Result<Sha256Digest, StartError>> {
+        // A file that cannot be read is told once too: its digest is that of nothing.
+        let digest = read(&self.config.policy).map_or_else(|_| Sha256Digest::of(b""), |bytes| Sha256Digest::of(&bytes));
+        if digest == *seen {
+            return None;
+        }
+        *seen = digest;
+        (digest != self.policy_digest()).then(|| self.reload_policy())
+    }
+
+    /// SHA-256 of the policy in force.
+    #[must_use]
+    pub fn policy_digest(&self) -> Sha256Digest {
+        self.policy().digest()
     }
 }
 
@@ -249,6 +383,9 @@ fn check_passable(path: &str) -> Result<(), &'static str> {
     let parts: Vec<&str> = lower.trim_matches('/').split('/').collect();
     if !path.bytes().all(plain) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return Err("the gate passes plain paths only\n");
+    }
+    if parts.contains(&"trusted_publishing") {
+        return Err("exchange tokens at /api/v1/trusted_publishing/tokens\n");
     }
     if parts.ends_with(&["crates", "new"]) {
         return Err("publish with PUT /api/v1/crates/new\n");
@@ -335,6 +472,8 @@ const fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
+/// An index file is small, and a publish waits for it.
+const INDEX_LIMIT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,

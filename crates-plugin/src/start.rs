@@ -6,13 +6,18 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
+use verify::Sha256Digest;
 
-use crate::{Config, service::Service};
+use crate::{
+    Config,
+    service::{Service, StartError},
+};
 
 /// Refuse at the registry what nobody attested.
 #[derive(Debug, Parser)]
@@ -59,7 +64,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Serve { config } => serve(&config),
-        Command::Check { config } => open(&config).map(drop),
+        Command::Check { config } => check(&config),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,8 +82,30 @@ fn open(path: &Path) -> Result<(Arc<Service>, Config), Failure> {
     for file in [&mut config.trust, &mut config.policy, &mut config.data] {
         *file = folder.join(&*file);
     }
+    let secrets = config
+        .trusted_publishing
+        .iter_mut()
+        .filter_map(|section| section.registry_token_file.as_mut());
+    for file in secrets {
+        *file = folder.join(&*file);
+    }
     let service = Service::open(config.clone()).map_err(|error| Failure::Configuration(chain(&error)))?;
     Ok((service, config))
+}
+
+/// Says what the policy means, and what of it deserves a look.
+fn check(path: &Path) -> Result<(), Failure> {
+    let (service, _) = open(path)?;
+    let (report, warnings) = service.policy_report();
+    let mut text = report;
+    for warning in warnings {
+        text.push_str("warning: ");
+        text.push_str(&warning);
+        text.push('\n');
+    }
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::Unavailable(format!("cannot print: {error}")))
 }
 
 fn serve(path: &Path) -> Result<(), Failure> {
@@ -95,6 +122,7 @@ fn serve(path: &Path) -> Result<(), Failure> {
             .map_err(|error| Failure::Unavailable(format!("cannot listen on {}: {error}", config.listen)))?;
         tracing::info!(address = %config.listen, index = config.index_url(), "serving");
         tokio::spawn(reload_on_hangup(Arc::clone(&service)));
+        tokio::spawn(reload_on_change(Arc::clone(&service)));
         let server = axum::serve(listener, service.router(metrics)).with_graceful_shutdown(stop());
         server.await.map_err(|error| unavailable(&error))
     })
@@ -106,10 +134,25 @@ async fn reload_on_hangup(service: Arc<Service>) {
         return;
     };
     while hangups.recv().await.is_some() {
-        match service.reload_policy() {
-            Ok(digest) => tracing::info!(%digest, "policy reloaded"),
-            Err(error) => tracing::error!(error = chain(&error), "policy refused; the old one stays"),
+        told(service.reload_policy());
+    }
+}
+
+/// Reads the policy again when its file changes; a wrong one is told once.
+async fn reload_on_change(service: Arc<Service>) {
+    let mut seen = service.policy_digest();
+    loop {
+        tokio::time::sleep(POLL).await;
+        if let Some(outcome) = service.poll_policy(&mut seen) {
+            told(outcome);
         }
+    }
+}
+
+fn told(outcome: Result<Sha256Digest, StartError>) {
+    match outcome {
+        Ok(digest) => tracing::info!(%digest, "policy reloaded"),
+        Err(error) => tracing::error!(error = chain(&error), "policy refused; the old one stays"),
     }
 }
 
@@ -141,6 +184,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// How often the policy file is looked at.
+const POLL: Duration = Duration::from_secs(2);
+
 const EXAMPLES: &str = "Examples:
   crates-plugin check gate.toml     read configuration, trust and policy
-  crates-plugin serve gate.toml     serve; SIGHUP reads the policy again";
+  crates-plugin serve gate.toml     serve; a changed policy is read again";

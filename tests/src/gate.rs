@@ -28,6 +28,20 @@ impl Gate {
     /// # Errors
     /// The gate ended or was not ready in twenty seconds; its own words are in the error.
     pub fn start(tools: &Tools, instance: &Instance, registry: &Registry, policy: &str) -> Result<Self, Error> {
+        Self::start_configured(tools, instance, registry, policy, "")
+    }
+
+    /// The same with more sections in the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_configured(
+        tools: &Tools,
+        instance: &Instance,
+        registry: &Registry,
+        policy: &str,
+        sections: &str,
+    ) -> Result<Self, Error> {
         let url = format!("http://127.0.0.1:{}", free_port()?);
         let folder = tempfile::Builder::new()
             .prefix("gate-")
@@ -37,7 +51,7 @@ impl Gate {
         let trust = instance.trust("trust_config.json");
         let configuration = format!(
             "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = \"{}\"\npolicy = \"policy.toml\"\ndata = \"data\"\n\
-             [upstream]\nindex = \"{}/index/\"\n[evidence]\nattestations = \"{}\"\n",
+             [upstream]\nindex = \"{}/index/\"\n[evidence]\nattestations = \"{}\"\n{sections}",
             trust.display(),
             registry.url(),
             instance.url(),
@@ -120,6 +134,22 @@ impl Gate {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Waits until the gate has said `text`.
+    ///
+    /// # Panics
+    /// It does not say it within twenty seconds.
+    pub fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !self.log().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "the gate never said {text:?}\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn log_file(&self) -> PathBuf {

@@ -347,3 +347,43 @@ fn archive(members: &[(tar::Header, Vec<u8>)]) -> Vec<u8> {
     gzip.write_all(&tar.into_inner().expect("an archive")).expect("gzip");
     gzip.finish().expect("gzip")
 }
+
+#[test]
+fn a_new_name_needs_what_the_policy_says_and_a_changed_policy_holds_at_once() {
+    let scene = Scene::open(|_| "unlisted = \"admit\"\nfirst-publish = \"reserved\"\n".to_owned());
+    let project = scene.project("crockford");
+    let refused = scene.cargo(&project, &["publish", "--registry", "gate"]);
+    assert!(refused.stderr.contains("gate-new-name"), "{}", refused.said());
+
+    scene
+        .gate
+        .set_policy("first-publish = \"closed\"")
+        .expect("a wrong policy");
+    scene.gate.wait_for_log("policy refused");
+    let refused = scene.cargo(&project, &["publish", "--registry", "gate"]);
+    assert!(
+        refused.stderr.contains("gate-new-name"),
+        "the old policy stays: {}",
+        refused.said()
+    );
+    let metrics = http::get(&format!("{}/metrics", scene.gate.url()))
+        .expect("metrics")
+        .text();
+    assert!(metrics.contains("gate_policy_reload_failures_total 1"), "{metrics}");
+
+    let known = format!(
+        "unlisted = \"admit\"\nfirst-publish = \"existing-identity\"\n{}",
+        only_ferris(&scene.issuer)
+    );
+    let known = known.replace("\"crockford\"", "\"other\"");
+    scene.gate.set_policy(&known).expect("a policy");
+    scene.gate.wait_for_log("policy reloaded");
+    let unattested = scene.cargo(&project, &["publish", "--registry", "gate"]);
+    assert!(
+        unattested.stderr.contains("gate-no-attestation"),
+        "{}",
+        unattested.said()
+    );
+    let honest = scene.sigstore_publish(&project, "ferris/crockford");
+    assert_eq!(honest.code, Some(0), "{}", honest.said());
+}

@@ -262,7 +262,7 @@ fn other_bytes(digest: &Sha256Digest) -> Finding {
 }
 
 /// `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd…` [cargo, Index Files].
-fn index_path(name: &str) -> String {
+pub(super) fn index_path(name: &str) -> String {
     let lower = name.to_lowercase();
     let (folder, file) = (prefix(&lower), lower);
     format!("{folder}/{file}")

@@ -15,7 +15,7 @@ use verify::Sha256Digest;
 
 use super::{Service, deferred, end_to_end, fault, index, read_bounded, unavailable};
 use crate::{
-    decision::{Admission, Candidate, Evidence, Finding, Verdict},
+    decision::{Admission, Candidate, Evidence, Finding, NameState, Verdict},
     ledger::LedgerError,
 };
 
@@ -26,17 +26,27 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
     let Ok(body) = to_bytes(body, limit).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, &[too_large(limit)]);
     };
-    let digest = match PublishRequest::split(&body) {
-        Ok(request) => Sha256Digest::of(request.archive),
+    let (digest, name) = match PublishRequest::split(&body).and_then(|request| {
+        Ok((
+            Sha256Digest::of(request.archive),
+            request.description(&service.registries)?.name,
+        ))
+    }) {
+        Ok(found) => found,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
     };
+    let headers = match service.authorized(&name, &headers) {
+        Ok(headers) => headers,
+        Err(answer) => return *answer,
+    };
     let evidence = service.evidence(&digest).await;
+    let state = service.name_state(&name, &headers).await;
     let (deciding, bytes) = (service.clone(), body.clone());
-    let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &bytes, &evidence)).await;
+    let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &bytes, &evidence, state)).await;
     match verdict {
         Ok(Ok(Verdict::Admit(admission))) => forward(&service, &headers, body, &admission).await,
         Ok(Ok(Verdict::Refuse(findings))) => refuse(StatusCode::FORBIDDEN, &findings),
-        Ok(Ok(Verdict::Defer)) => deferred("the attestation store cannot be asked"),
+        Ok(Ok(Verdict::Defer)) => deferred("the attestation store or the index cannot be asked"),
         Ok(Err(Halt::Malformed(error))) => refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
         Ok(Err(Halt::Ledger(error))) => fault(&error),
         Err(error) => fault(&error),
@@ -49,7 +59,7 @@ enum Halt {
     Ledger(LedgerError),
 }
 
-fn decide(service: &Service, body: &[u8], evidence: &Evidence) -> Result<Verdict, Halt> {
+fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) -> Result<Verdict, Halt> {
     let request = PublishRequest::split(body).map_err(Halt::Malformed)?;
     let claimed = request.description(&service.registries).map_err(Halt::Malformed)?;
     let candidate = Candidate {
@@ -58,7 +68,7 @@ fn decide(service: &Service, body: &[u8], evidence: &Evidence) -> Result<Verdict
         archive: request.archive,
         claimed: Some(&claimed),
     };
-    service.decide(&candidate, evidence).map_err(Halt::Ledger)
+    service.decide_knowing(&candidate, evidence, name).map_err(Halt::Ledger)
 }
 
 /// Forwards the bytes as they came; the registry's answer passes as it is, with a line of good news where it succeeded.
@@ -107,12 +117,14 @@ fn with_good_news(answer: &[u8], admission: &Admission) -> Option<Vec<u8>> {
     if other.is_null() {
         *other = json!([]);
     }
-    other.as_array_mut()?.push(admission.ground.to_string().into());
+    let other = other.as_array_mut()?;
+    other.push(admission.ground.to_string().into());
+    other.extend(admission.warnings.iter().map(|warning| warning.to_string().into()));
     serde_json::to_vec(&document).ok()
 }
 
 /// Cargo's error JSON: one finding a paragraph, code first.
-fn refuse(status: StatusCode, findings: &[Finding]) -> Response {
+pub(super) fn refuse(status: StatusCode, findings: &[Finding]) -> Response {
     let detail: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let body = json!({ "errors": [{ "detail": format!("refused by the gate\n{}", detail.join("\n")) }] });
     (status, axum::Json(body)).into_response()

@@ -1,0 +1,220 @@
+//! Trusted publishing through the gate: who gets an upload token, what it is good for, and what is kept of it.
+
+use std::{path::Path, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+use tests::{
+    Gate, Instance, Issuer, Registry, Tools,
+    http::{self, Answer},
+    issuer::{Algorithm, Profile},
+    project::{Project, Workshop, fixture},
+    registry,
+    run::{Outcome, run},
+};
+
+const LIMIT: Duration = Duration::from_mins(3);
+const TOKENS: &str = "/api/v1/trusted_publishing/tokens";
+
+struct Scene {
+    issuer: Issuer,
+    _instance: Instance,
+    registry: Registry,
+    gate: Gate,
+    workshop: Workshop,
+    _secrets: tempfile::TempDir,
+}
+
+impl Scene {
+    fn open() -> Self {
+        let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
+        let issuer = Issuer::start().expect("an issuer");
+        let instance = Instance::start(&tools, &issuer).expect("a server");
+        let registry = Registry::start(registry::Options::default()).expect("a registry");
+        let secrets = tempfile::tempdir().expect("a folder");
+        let file = secrets.path().join("token");
+        std::fs::write(&file, registry.token()).expect("the registry's token");
+        let url = issuer.url(Profile::GitHub);
+        let section = format!(
+            "[trusted-publishing]\nregistry-token-file = \"{}\"\nlifetime-minutes = 15\n\
+             [[trusted-publishing.provider]]\nissuer = \"{url}\"\nserver = \"https://github.com\"\n",
+            file.display()
+        );
+        let policy = format!(
+            "unlisted = \"admit\"\n[[rule]]\ncrates = [\"crockford\"]\nissuer = \"{url}\"\n\
+             repository = \"https://github.com/ferris/crockford\"\nworkflow = \".github/workflows/release.yml\"\n\
+             ref = \"refs/tags/*\"\nowner-id = \"9919001\"\ntrusted-publishing-only = true\n\
+             [[exception]]\ncrate = \"crockford\"\nversion = \"0.3.1\"\nreason = \"this test is about tokens\"\n\
+             expires = 2999-12-31\n"
+        );
+        let gate = Gate::start_configured(&tools, &instance, &registry, &policy, &section).expect("a gate");
+        let mut workshop = Workshop::open(&tools).expect("a workshop");
+        workshop.know_index("gate", &gate.index_url());
+        Self {
+            issuer,
+            _instance: instance,
+            registry,
+            gate,
+            workshop,
+            _secrets: secrets,
+        }
+    }
+
+    /// An identity token for this gate with other claims.
+    fn identity(&self, changes: &Value) -> String {
+        let mut claims = Map::new();
+        claims.insert("aud".to_owned(), self.gate.url().trim_start_matches("http://").into());
+        claims.extend(changes.as_object().cloned().unwrap_or_default());
+        self.issuer.token_with(Profile::GitHub, &claims).expect("a token")
+    }
+
+    fn exchange(&self, identity: &str) -> Answer {
+        http::post_json(&format!("{}{TOKENS}", self.gate.url()), &json!({ "jwt": identity })).expect("an answer")
+    }
+
+    fn upload_token(&self) -> String {
+        let answer = self.exchange(&self.identity(&json!({})));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    }
+
+    fn publish(&self, project: &Project, token: &str) -> Outcome {
+        let mut command = self.workshop.cargo(&project.folder);
+        command
+            .args(["publish", "--registry", "gate", "--allow-dirty"])
+            .env("CARGO_REGISTRIES_GATE_TOKEN", token)
+            .env("CARGO_REGISTRIES_GATE_CREDENTIAL_PROVIDER", "cargo:token");
+        run(&mut command, LIMIT).expect("cargo runs")
+    }
+
+    fn project(&self, name: &str) -> Project {
+        self.workshop.adopt(&fixture(name)).expect("a fixture")
+    }
+}
+
+#[test]
+fn unmodified_cargo_publishes_with_an_exchanged_token_and_only_what_it_was_given_for() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let stolen = scene.publish(&project, scene.registry.token());
+    assert!(stolen.stderr.contains("gate-exchanged-only"), "{}", stolen.said());
+
+    let revoked = scene.upload_token();
+    let url = format!("{}{TOKENS}", scene.gate.url());
+    let bearer = format!("Bearer {revoked}");
+    let gone = http::request("DELETE", &url, &[("authorization", &bearer)], b"").expect("an answer");
+    assert_eq!(gone.status, 204);
+    let refused = scene.publish(&project, &revoked);
+    assert!(refused.stderr.contains("gate-upload-token"), "{}", refused.said());
+    assert_eq!(scene.registry.uploads().len(), 0, "nothing reached the registry");
+
+    let token = scene.upload_token();
+    assert!(token.starts_with("cio_tp_") && token.len() == 39, "crates.io's form");
+    let published = scene.publish(&project, &token);
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    let uploads = scene.registry.uploads();
+    assert_eq!(
+        uploads[0].authorization.as_deref(),
+        Some(scene.registry.token()),
+        "the registry sees its own token"
+    );
+    let other = scene.publish(&scene.project("telltale"), &token);
+    assert!(other.stderr.contains("gate-upload-crate"), "{}", other.said());
+    let yank = format!("{}/api/v1/crates/crockford/0.3.1/yank", scene.gate.url());
+    let yanked = http::request("DELETE", &yank, &[("authorization", &token)], b"").expect("an answer");
+    assert!(yanked.text().contains("gate-upload-only"), "{}", yanked.text());
+
+    let log = scene.gate.log();
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(scene.gate.data()).expect("the gate's data") {
+        kept.extend(std::fs::read(entry.expect("a file").path()).expect("its bytes"));
+    }
+    for secret in [token.as_str(), revoked.as_str(), scene.registry.token()] {
+        assert!(!log.contains(secret), "the log is silent");
+        let found = kept.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "only hashes are kept");
+    }
+    let seen = scene.registry.requests();
+    let leaked = seen.iter().filter_map(|request| request.authorization.as_deref());
+    assert!(!leaked.into_iter().any(|value| value.contains("cio_tp_")));
+}
+
+#[test]
+fn each_wrong_identity_token_buys_nothing() {
+    let scene = Scene::open();
+    let now = i64::try_from(
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs(),
+    )
+    .expect("a time");
+    assert_eq!(
+        scene.exchange(&scene.identity(&json!({}))).status,
+        200,
+        "unharmed it is good"
+    );
+    let other_case = scene.identity(&json!({"repository": "Ferris/Crockford",
+        "workflow_ref": "Ferris/Crockford/.github/workflows/release.yml@refs/tags/v0.3.1"}));
+    assert_eq!(scene.exchange(&other_case).status, 200, "repositories have no case");
+    for (changes, code) in [
+        (json!({"repository_owner_id": "666"}), "gate-exchange-claims"),
+        (json!({"repository": "mallory/crockford"}), "gate-exchange-claims"),
+        (
+            json!({"workflow_ref": "ferris/crockford/.github/workflows/evil.yml@refs/tags/v0.3.1"}),
+            "gate-exchange-claims",
+        ),
+        (json!({"ref": "refs/heads/main"}), "gate-exchange-claims"),
+        (json!({"event_name": "pull_request_target"}), "gate-exchange-event"),
+        (json!({"event_name": "workflow_run"}), "gate-exchange-event"),
+        (json!({"aud": "crates.io"}), "gate-exchange-token"),
+        (json!({"exp": now - 61}), "gate-exchange-token"),
+        (json!({"iat": now + 300}), "gate-exchange-token"),
+        (json!({"jti": null}), "gate-exchange-token"),
+        (json!({"iss": "https://token.example"}), "gate-exchange-issuer"),
+    ] {
+        let answer = scene.exchange(&scene.identity(&changes));
+        assert_eq!(answer.status, 400, "{changes}");
+        assert!(answer.text().contains(code), "{changes}: {}", answer.text());
+    }
+    let honest = scene.identity(&json!({}));
+    let (message, signature) = honest.rsplit_once('.').expect("a compact token");
+    let claims = message.split('.').nth(1).expect("claims");
+    let none = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"none","kid":"rsa-1"}"#);
+    let without_key = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"RS256"}"#);
+    for spoiled in [
+        format!("{none}.{claims}."),
+        format!("{without_key}.{claims}.{signature}"),
+        format!("{message}.AAAA{}", &signature[4..]),
+        format!("{honest}."),
+        String::new(),
+    ] {
+        let answer = scene.exchange(&spoiled);
+        assert!(answer.text().contains("gate-exchange-token"), "{}", answer.text());
+    }
+    assert_eq!(scene.exchange(&honest).status, 200, "none of those used it up");
+    scene.issuer.sign_with(Algorithm::Es256);
+    let elliptic = scene.exchange(&scene.identity(&json!({})));
+    assert!(elliptic.text().contains("gate-exchange-token"), "{}", elliptic.text());
+}
+
+#[test]
+fn an_identity_token_is_good_once_also_over_a_kill() {
+    let mut scene = Scene::open();
+    let identity = scene.identity(&json!({}));
+    let first = scene.exchange(&identity);
+    assert_eq!(first.status, 200);
+    assert!(scene.exchange(&identity).text().contains("gate-exchange-replayed"));
+    scene.gate.kill();
+    scene.gate.serve().expect("the gate again");
+    assert!(scene.exchange(&identity).text().contains("gate-exchange-replayed"));
+    let token = first.json()["token"].as_str().expect("a token").to_owned();
+    let project = scene.project("crockford");
+    let published = scene.publish(&project, &token);
+    assert_eq!(
+        published.code,
+        Some(0),
+        "a token that was given survives: {}",
+        published.said()
+    );
+}
