@@ -1,6 +1,6 @@
 //! What a bundle is claimed to speak of: bytes, or digests of bytes that need not fit in memory.
 
-use sha2::Digest as _;
+use aws_lc_rs::digest::Context;
 
 use crate::{Digest, Error, HashAlgorithm, Sha256Digest};
 
@@ -25,51 +25,38 @@ pub struct ArtifactDigests {
 /// Digests an artifact in constant memory: the caller feeds it piece by piece.
 #[derive(Clone, Default)]
 pub struct ArtifactHasher {
-    sha256: Option<sha2::Sha256>,
-    sha384: Option<sha2::Sha384>,
-    sha512: Option<sha2::Sha512>,
+    /// One for each algorithm wanted.
+    running: Vec<(HashAlgorithm, Context)>,
 }
 
 impl ArtifactHasher {
     /// A hasher for these algorithms; which ones a bundle needs says [`crate::Bundle::artifact_algorithms`].
     #[must_use]
     pub fn new(algorithms: &[HashAlgorithm]) -> Self {
-        let wanted = |algorithm| algorithms.contains(&algorithm);
+        let wanted = HashAlgorithm::ALL
+            .into_iter()
+            .filter(|algorithm| algorithms.contains(algorithm));
         Self {
-            sha256: wanted(HashAlgorithm::Sha256).then(sha2::Sha256::new),
-            sha384: wanted(HashAlgorithm::Sha384).then(sha2::Sha384::new),
-            sha512: wanted(HashAlgorithm::Sha512).then(sha2::Sha512::new),
+            running: wanted
+                .map(|algorithm| (algorithm, Context::new(algorithm.implementation())))
+                .collect(),
         }
     }
 
     /// Feeds the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        if let Some(hasher) = &mut self.sha256 {
-            hasher.update(piece);
-        }
-        if let Some(hasher) = &mut self.sha384 {
-            hasher.update(piece);
-        }
-        if let Some(hasher) = &mut self.sha512 {
-            hasher.update(piece);
+        for (_, context) in &mut self.running {
+            context.update(piece);
         }
     }
 
     /// The digests of everything that was fed.
     #[must_use]
     pub fn finish(self) -> ArtifactDigests {
-        let results = [
-            self.sha256
-                .map(|hasher| (HashAlgorithm::Sha256, hasher.finalize().to_vec())),
-            self.sha384
-                .map(|hasher| (HashAlgorithm::Sha384, hasher.finalize().to_vec())),
-            self.sha512
-                .map(|hasher| (HashAlgorithm::Sha512, hasher.finalize().to_vec())),
-        ];
-        let digests = results.into_iter().flatten();
+        let finished = self.running.into_iter();
         ArtifactDigests {
-            digests: digests
-                .filter_map(|(algorithm, bytes)| Digest::from_bytes(algorithm, &bytes).ok())
+            digests: finished
+                .filter_map(|(algorithm, context)| Digest::from_bytes(algorithm, context.finish().as_ref()).ok())
                 .collect(),
         }
     }

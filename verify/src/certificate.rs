@@ -3,7 +3,7 @@
 //! Parsing borrows nothing and rewrites nothing: the DER bytes are kept as read and every field is a range of them,
 //! so that what was signed, what an SCT covers and what names compare with are the original octets.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::OnceLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use der::{
@@ -13,7 +13,7 @@ use der::{
 use x509_cert::ext::pkix::{KeyUsage, SubjectAltName, name::GeneralName};
 
 use crate::{
-    Budget, Error, PublicKey, WorkloadIdentity,
+    Budget, Digest, Error, HashAlgorithm, PublicKey, WorkloadIdentity,
     identity::{Claim, SubjectAlternativeName},
     key::SignatureScheme,
     sct::{self, SignedCertificateTimestamp},
@@ -41,6 +41,7 @@ pub struct Certificate {
     usage: Usage,
     scheme: Option<SignatureScheme>,
     signature: Range<usize>,
+    sha256: OnceLock<Digest>,
 }
 
 /// What a certificate's key may be used for, as its extensions say.
@@ -102,6 +103,7 @@ impl Certificate {
             usage,
             scheme: fields.scheme,
             signature: fields.signature,
+            sha256: OnceLock::new(),
         })
     }
 
@@ -260,6 +262,14 @@ impl Certificate {
             tbs.extend_from_slice(slice(&self.der, range));
         }
         Ok(tbs)
+    }
+
+    /// Digest of the DER bytes; a SHA-256 is computed once, as every token of a timestamp authority asks for it.
+    pub(crate) fn digest(&self, algorithm: HashAlgorithm) -> Digest {
+        match algorithm {
+            HashAlgorithm::Sha256 => self.sha256.get_or_init(|| algorithm.digest(&self.der)).clone(),
+            HashAlgorithm::Sha384 | HashAlgorithm::Sha512 => algorithm.digest(&self.der),
+        }
     }
 
     /// Value of the `SubjectKeyIdentifier` extension.

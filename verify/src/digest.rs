@@ -1,6 +1,6 @@
 //! Digests that know their algorithm [FIPS 180-4].
 
-use sha2::Digest as _;
+use aws_lc_rs::digest as aws;
 
 use crate::Error;
 
@@ -81,10 +81,15 @@ impl HashAlgorithm {
     /// The digest of `message`.
     #[must_use]
     pub fn digest(self, message: &[u8]) -> Digest {
+        Digest::padded(self, aws::digest(self.implementation(), message).as_ref())
+    }
+
+    /// The implementation, twice as fast as portable code where the processor has no instructions for SHA-2.
+    pub(crate) fn implementation(self) -> &'static aws::Algorithm {
         match self {
-            Self::Sha256 => Digest::padded(self, &sha2::Sha256::digest(message)),
-            Self::Sha384 => Digest::padded(self, &sha2::Sha384::digest(message)),
-            Self::Sha512 => Digest::padded(self, &sha2::Sha512::digest(message)),
+            Self::Sha256 => &aws::SHA256,
+            Self::Sha384 => &aws::SHA384,
+            Self::Sha512 => &aws::SHA512,
         }
     }
 }
@@ -142,7 +147,7 @@ impl Sha256Digest {
     /// The SHA-256 of `message`.
     #[must_use]
     pub fn of(message: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(message).into())
+        Self(sha256(message))
     }
 }
 
@@ -174,6 +179,29 @@ impl From<Sha256Digest> for Digest {
     fn from(value: Sha256Digest) -> Self {
         Self::padded(HashAlgorithm::Sha256, &value.0)
     }
+}
+
+/// SHA-256 of `message`.
+pub(crate) fn sha256(message: &[u8]) -> [u8; 32] {
+    finished(&aws::digest(&aws::SHA256, message))
+}
+
+/// SHA-256 of these parts, one after the other.
+pub(crate) fn sha256_of_parts(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = aws::Context::new(&aws::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    finished(&context.finish())
+}
+
+/// The 32 bytes of a SHA-256.
+fn finished(digest: &aws::Digest) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (place, byte) in bytes.iter_mut().zip(digest.as_ref()) {
+        *place = *byte;
+    }
+    bytes
 }
 
 /// The longest digest, SHA-512's.

@@ -5,7 +5,7 @@
 
 mod ed25519;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::{
     digest as aws_digest,
@@ -15,10 +15,9 @@ use der::{
     Decode as _, Encode as _, Sequence, Tag, Tagged as _,
     asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef},
 };
-use sha2::{Digest as _, Sha256};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use crate::{Digest, Error, HashAlgorithm, pem};
+use crate::{Digest, Error, HashAlgorithm, digest, pem};
 
 /// A SHA-256 of a DER `SubjectPublicKeyInfo`: the id of v1, CT and ECDSA logs. `[u8; 32]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,6 +95,8 @@ pub struct PublicKey {
     kind: KeyKind,
     /// Ready for [`Self::default_scheme`].
     parsed: Arc<ParsedPublicKey>,
+    /// Asked for again and again where the key is that of a log.
+    id: OnceLock<KeyId>,
 }
 
 impl PublicKey {
@@ -112,6 +113,7 @@ impl PublicKey {
             spki_der: der.into(),
             kind,
             parsed: Arc::new(parsed),
+            id: OnceLock::new(),
         })
     }
 
@@ -177,7 +179,7 @@ impl PublicKey {
     /// SHA-256 of the DER `SubjectPublicKeyInfo`.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        KeyId(Sha256::digest(&self.spki_der).into())
+        *self.id.get_or_init(|| KeyId(digest::sha256(&self.spki_der)))
     }
 
     /// The scheme this kind of key signs with when nothing else is said: the curve's hash; SHA-256 with PKCS #1 v1.5 for RSA; pure Ed25519.

@@ -1,8 +1,6 @@
 //! Merkle tree hashes and proofs [RFC 6962 §2.1, RFC 9162 §2.1].
 
-use sha2::{Digest as _, Sha256};
-
-use crate::Error;
+use crate::{Error, digest};
 
 /// A node of a Merkle tree. `[u8; 32]`.
 pub type NodeHash = [u8; 32];
@@ -10,24 +8,23 @@ pub type NodeHash = [u8; 32];
 /// SHA-256(0x00 ‖ leaf) [RFC 6962 §2.1].
 #[must_use]
 pub fn leaf_hash(leaf: &[u8]) -> NodeHash {
-    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+    digest::sha256_of_parts(&[&[0], leaf])
 }
 
 /// SHA-256(0x01 ‖ left ‖ right) [RFC 6962 §2.1].
 #[must_use]
 pub fn node_hash(left: &NodeHash, right: &NodeHash) -> NodeHash {
-    Sha256::new()
-        .chain_update([1])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    let mut node = [1; 65];
+    for (place, byte) in node.iter_mut().skip(1).zip(left.iter().chain(right)) {
+        *place = *byte;
+    }
+    digest::sha256(&node)
 }
 
 /// The root of the empty tree: SHA-256 of nothing.
 #[must_use]
 pub fn empty_root() -> NodeHash {
-    Sha256::digest([]).into()
+    digest::sha256(&[])
 }
 
 /// Checks that `leaf` stands at `index` in the tree of `size` leaves with this `root` [RFC 9162 §2.1.3.2].

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Budget, Error, PublicKey,
+    Budget, Error, PublicKey, digest,
     key::{KeyId, KeyKind},
 };
 
@@ -135,13 +134,7 @@ pub fn log_key_id(origin: &str, key: &PublicKey) -> [u8; 32] {
 }
 
 fn key_id(name: &str, kind: &[u8], key: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(name)
-        .chain_update(b"\n")
-        .chain_update(kind)
-        .chain_update(key)
-        .finalize()
-        .into()
+    digest::sha256_of_parts(&[name.as_bytes(), b"\n", kind, key])
 }
 
 /// Signature type bytes [signed-note §Signature types].
@@ -155,6 +148,7 @@ const RFC6962_TREE_HEAD: u8 = 5;
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sha2::{Digest as _, Sha256};
 
     const HONEST: &str = "log.example\n1\nroot\n\n\u{2014} log.example AAECAwQ=\n\u{2014} witness.example AQIDBAU=\n";
 

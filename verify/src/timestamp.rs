@@ -218,7 +218,7 @@ impl Timestamp {
     pub(crate) fn verify_signature(&self, certificate: &Certificate) -> Result<(), Error> {
         let signer = &self.signer;
         let named = match &signer.certificate_hash {
-            CertificateHash::V2(algorithm, hash) => algorithm.digest(certificate.der()).as_bytes() == self.slice(hash),
+            CertificateHash::V2(algorithm, hash) => certificate.digest(*algorithm).as_bytes() == self.slice(hash),
             CertificateHash::V1(hash) => sha1(certificate.der()).as_ref() == self.slice(hash),
         };
         let content = signer.digest.digest(self.slice(&self.content));

@@ -6,6 +6,7 @@ use aws_lc_rs::{rand::SystemRandom, signature as aws_signing};
 use aws_signing::{EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 const MESSAGE: &[u8] = b"a message";
 
