@@ -260,9 +260,13 @@ impl EntryVerifier {
 /// What a v1 log signs as its promise: canonical JSON of body, integratedTime, logID (hex) and logIndex. `body` is raw, not base64.
 #[must_use]
 pub fn signed_entry_timestamp_payload(body: &[u8], integrated_time: i64, log_id: &[u8; 32], log_index: u64) -> Vec<u8> {
-    let (body, log_id) = (STANDARD.encode(body), hex::encode(log_id));
-    format!(r#"{{"body":"{body}","integratedTime":{integrated_time},"logID":"{log_id}","logIndex":{log_index}}}"#)
-        .into_bytes()
+    let mut payload = String::with_capacity(body.len().saturating_mul(4).div_ceil(3).saturating_add(200));
+    payload.push_str(r#"{"body":""#);
+    STANDARD.encode_string(body, &mut payload);
+    let log_id = hex::encode(log_id);
+    let rest = format!(r#"","integratedTime":{integrated_time},"logID":"{log_id}","logIndex":{log_index}}}"#);
+    payload.push_str(&rest);
+    payload.into_bytes()
 }
 
 fn signature_v002(signature: &[u8], details: KeyDetails, verifier: &EntryVerifier) -> String {

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 
 use crate::Error;
@@ -21,6 +24,19 @@ pub fn parse(bytes: &[u8], what: &'static str, limit_bytes: usize, limit_depth: 
 /// As [`parse`], and [`Error::Json`] when the shape does not fit.
 pub fn parse_as<T: DeserializeOwned>(
     bytes: &[u8],
+    what: &'static str,
+    limit_bytes: usize,
+    limit_depth: usize,
+) -> Result<T, Error> {
+    parse_borrowed(bytes, what, limit_bytes, limit_depth)
+}
+
+/// [`parse_as`], but into a `T` that may borrow from `bytes`.
+///
+/// # Errors
+/// As [`parse_as`].
+pub(crate) fn parse_borrowed<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
     what: &'static str,
     limit_bytes: usize,
     limit_depth: usize,
@@ -201,7 +217,7 @@ impl<'de> Visitor<'de> for Check<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let deeper = self.deeper()?;
         let mut names = Names::default();
-        while let Some(Name(name)) = members.next_key()? {
+        while let Some(Text(name)) = members.next_key()? {
             if !names.insert(name) {
                 return Err(serde::de::Error::custom("duplicate member"));
             }
@@ -211,44 +227,49 @@ impl<'de> Visitor<'de> for Check<'_> {
     }
 }
 
-/// A member's name, borrowed where it holds no escape.
-struct Name<'de>(Cow<'de, str>);
+/// A string, borrowed where it holds no escape.
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
 
-impl<'de> serde::Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
+                f.write_str("a string")
             }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
             }
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(NameVisitor)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
 /// Names seen in one object: a list while short, a set once a list would cost a quadratic number of comparisons.
 #[derive(Default)]
 struct Names<'de> {
-    few: Vec<Cow<'de, str>>,
+    few: [Cow<'de, str>; FEW_NAMES],
+    /// How many of `few` are there.
+    count: usize,
     many: HashSet<Cow<'de, str>>,
 }
 
 impl<'de> Names<'de> {
     /// Whether the name is new.
     fn insert(&mut self, name: Cow<'de, str>) -> bool {
-        if self.few.len() < FEW_NAMES {
-            let new = !self.few.contains(&name);
-            self.few.push(name);
-            return new;
+        if self.few.iter().take(self.count).any(|earlier| *earlier == name) {
+            return false;
         }
-        !self.few.contains(&name) && self.many.insert(name)
+        let Some(place) = self.few.get_mut(self.count) else {
+            return self.many.insert(name);
+        };
+        *place = name;
+        self.count = self.count.saturating_add(1);
+        true
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::{
     Error, PublicKey, WorkloadIdentity,
     identity::Claim,
-    statement::{Statement, Subject},
+    provenance,
+    statement::{Matches, Outline, read_predicate},
 };
 
 /// A demand on a bundle: at least who signed it.
@@ -17,6 +18,9 @@ pub struct Policy {
     builder: Option<String>,
     subject_name: Option<String>,
     only_subject: bool,
+    one_match: bool,
+    workflow_path: Option<String>,
+    workflow_ref: Option<String>,
     thresholds: Thresholds,
     /// Names and Ed25519 keys of the witnesses that count.
     witnesses: Vec<(String, PublicKey)>,
@@ -141,6 +145,28 @@ impl Policy {
         self
     }
 
+    /// Further demands that exactly one subject of the statement has the artifact's digest: no second name for the same bytes.
+    #[must_use]
+    pub const fn one_match(mut self) -> Self {
+        self.one_match = true;
+        self
+    }
+
+    /// Further demands that the build configuration (claim 18) is the file at this path of its repository, as
+    /// `.github/workflows/release.yml`.
+    #[must_use]
+    pub fn workflow_path(mut self, path: &str) -> Self {
+        self.workflow_path = Some(path.to_owned());
+        self
+    }
+
+    /// Further demands that the build configuration (claim 18) was taken from this ref, or commit.
+    #[must_use]
+    pub fn workflow_ref(mut self, reference: &str) -> Self {
+        self.workflow_ref = Some(reference.to_owned());
+        self
+    }
+
     /// Further demands entries in at least this many different logs.
     #[must_use]
     pub const fn logs(mut self, at_least: usize) -> Self {
@@ -169,6 +195,11 @@ impl Policy {
         self
     }
 
+    /// Of several subjects with the artifact's digest, the one with this name is meant.
+    pub(crate) fn wanted_subject_name(&self) -> Option<&str> {
+        self.subject_name.as_deref()
+    }
+
     pub(crate) fn known_witnesses(&self) -> &[(String, PublicKey)] {
         &self.witnesses
     }
@@ -182,6 +213,9 @@ impl Policy {
             builder: None,
             subject_name: None,
             only_subject: false,
+            one_match: false,
+            workflow_path: None,
+            workflow_ref: None,
             thresholds: Thresholds {
                 logs: 0,
                 timestamps: 0,
@@ -226,23 +260,34 @@ impl Policy {
                 });
             }
         }
-        let found = |claim| identity.and_then(|identity| identity.claim(claim)).unwrap_or_default();
+        let found = |claim| identity.and_then(|identity| identity.claim(claim));
         for (claim, expected) in &self.claims {
-            if found(*claim) != expected {
-                return Err(Error::ClaimMismatch {
-                    claim: claim.name(),
-                    expected: expected.clone(),
-                    found: found(*claim).to_owned(),
-                });
-            }
+            demand(found(*claim), expected, mismatch(*claim))?;
         }
         for (claim, denied) in &self.denied {
-            if found(*claim) == denied {
+            if found(*claim) == Some(denied) {
                 return Err(Error::ClaimDenied {
                     claim: claim.name(),
                     found: denied.clone(),
                 });
             }
+        }
+        self.check_workflow(identity)
+    }
+
+    /// The workflow is the certificate's build configuration, split as [`provenance::workflow`] does.
+    fn check_workflow(&self, identity: Option<&WorkloadIdentity>) -> Result<(), Error> {
+        if self.workflow_path.is_none() && self.workflow_ref.is_none() {
+            return Ok(());
+        }
+        let found = identity.and_then(provenance::workflow);
+        if let Some(expected) = &self.workflow_path {
+            let path = found.as_ref().map(|workflow| workflow.path.as_str());
+            demand(path, expected, mismatch(Claim::BuildConfigUri))?;
+        }
+        if let Some(expected) = &self.workflow_ref {
+            let reference = found.as_ref().map(|workflow| workflow.reference.as_str());
+            demand(reference, expected, mismatch(Claim::BuildConfigUri))?;
         }
         Ok(())
     }
@@ -250,45 +295,47 @@ impl Policy {
     /// Checks predicate type, builder and subject.
     ///
     /// # Errors
-    /// [`Error::PredicateTypeMismatch`], [`Error::BuilderMismatch`], [`Error::SubjectMismatch`], [`Error::SubjectName`].
+    /// [`Error::PredicateTypeMismatch`], [`Error::BuilderMismatch`], [`Error::SubjectMismatch`], [`Error::SubjectName`],
+    /// [`Error::Repeated`].
     pub(crate) fn check_statement(
         &self,
-        statement: Option<&Statement>,
-        subject: Option<&Subject>,
+        statement: Option<&(Outline<'_>, Matches)>,
+        payload: Option<&[u8]>,
     ) -> Result<(), Error> {
+        let outline = statement.map(|(outline, _)| outline);
         if let Some(expected) = &self.predicate_type {
-            let found = statement
-                .map(|statement| statement.predicate_type.as_str())
-                .unwrap_or_default();
-            if found != expected {
-                return Err(Error::PredicateTypeMismatch {
-                    expected: expected.clone(),
-                    found: found.to_owned(),
-                });
-            }
+            let found = outline.map(|outline| outline.predicate_type.as_ref());
+            demand(found, expected, |expected, found| Error::PredicateTypeMismatch {
+                expected,
+                found,
+            })?;
         }
         if let Some(expected) = &self.builder {
-            let found = statement.and_then(builder_id).unwrap_or_default();
-            if found != expected {
-                return Err(Error::BuilderMismatch {
-                    expected: expected.clone(),
-                    found: found.to_owned(),
-                });
-            }
+            let predicate = payload.map(read_predicate).transpose()?;
+            let found = predicate.as_ref().and_then(builder_id);
+            demand(found, expected, |expected, found| Error::BuilderMismatch {
+                expected,
+                found,
+            })?;
         }
         if let Some(expected) = &self.subject_name {
-            let found = subject.map(|subject| subject.name.as_str()).unwrap_or_default();
-            if found != expected {
-                return Err(Error::SubjectName {
-                    expected: expected.clone(),
-                    found: found.to_owned(),
-                });
-            }
+            let subject = statement.and_then(|(outline, matches)| outline.subjects.get(matches.chosen));
+            let found = subject.map(|subject| subject.name.as_ref());
+            demand(found, expected, |expected, found| Error::SubjectName {
+                expected,
+                found,
+            })?;
         }
-        if self.only_subject && statement.is_none_or(|statement| statement.subjects.len() != 1) {
+        if self.only_subject && outline.is_none_or(|outline| outline.subjects.len() != 1) {
             return Err(Error::SubjectMismatch);
         }
-        Ok(())
+        match statement {
+            None if self.one_match => Err(Error::SubjectMismatch),
+            Some((_, matches)) if self.one_match && matches.count != 1 => Err(Error::Repeated {
+                what: "subject with the artifact's digest",
+            }),
+            None | Some(_) => Ok(()),
+        }
     }
 
     /// Checks how many different logs, authorities and witnesses speak for the bundle.
@@ -377,6 +424,14 @@ fn advance(reached: &[bool], text: &[u8], allowed: impl Fn(u8) -> bool, repeats:
     next
 }
 
+fn mismatch(claim: Claim) -> impl FnOnce(String, String) -> Error {
+    move |expected, found| Error::ClaimMismatch {
+        claim: claim.name(),
+        expected,
+        found,
+    }
+}
+
 fn check_anchored(pattern: &str) -> Result<(), Error> {
     let literal = pattern.split('*').next().unwrap_or_default();
     if let Some((_, rest)) = literal.split_once("://") {
@@ -404,9 +459,18 @@ fn check_anchored(pattern: &str) -> Result<(), Error> {
     }
 }
 
-fn builder_id(statement: &Statement) -> Option<&str> {
-    let v1 = statement.predicate.pointer("/runDetails/builder/id");
-    let v0 = statement.predicate.pointer("/builder/id");
+/// What is demanded was found. Nothing is not the empty text: a demand for the empty text is never met by silence.
+fn demand(found: Option<&str>, expected: &str, refuse: impl FnOnce(String, String) -> Error) -> Result<(), Error> {
+    if found == Some(expected) {
+        Ok(())
+    } else {
+        Err(refuse(expected.to_owned(), found.unwrap_or_default().to_owned()))
+    }
+}
+
+fn builder_id(predicate: &serde_json::Value) -> Option<&str> {
+    let v1 = predicate.pointer("/runDetails/builder/id");
+    let v0 = predicate.pointer("/builder/id");
     v1.or(v0)?.as_str()
 }
 

@@ -3,9 +3,12 @@
 //! Reading is strict about shape and liberal about members it does not know, as the framework's parsing rules ask;
 //! writing gives `_type`, `subject`, `predicateType`, `predicate` in this order, compact.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::{Budget, Error, Sha256Digest, json};
 
@@ -44,27 +47,11 @@ impl Statement {
     /// hexadecimal of its algorithm's length, an empty predicate type or a predicate that is no object;
     /// [`Error::Json`], [`Error::TooLarge`], [`Error::TooDeep`], [`Error::TooMany`].
     pub fn from_json(bytes: &[u8], budget: &Budget) -> Result<Self, Error> {
-        let wire: Wire = json::parse_as(bytes, "statement", budget.payload_bytes, budget.json_depth)?;
-        if !KNOWN_TYPES.contains(&wire.statement_type.as_str()) {
-            return Err(Error::Statement);
-        }
-        if wire.subject.len() > budget.subjects {
-            return Err(Error::TooMany {
-                what: "subjects",
-                limit: budget.subjects,
-            });
-        }
-        let complete = !wire.subject.is_empty() && wire.subject.iter().all(Subject::is_well_formed);
-        let predicate = wire
-            .predicate
-            .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new()));
-        if !complete || wire.predicate_type.is_empty() || !predicate.is_object() {
-            return Err(Error::Statement);
-        }
+        let outline = Outline::from_json(bytes, budget)?;
         Ok(Self {
-            subjects: wire.subject,
-            predicate_type: wire.predicate_type,
-            predicate,
+            subjects: outline.subjects.iter().map(SubjectOutline::to_subject).collect(),
+            predicate_type: outline.predicate_type.clone().into_owned(),
+            predicate: read_predicate(bytes)?,
         })
     }
 
@@ -92,13 +79,160 @@ impl Subject {
             digest: BTreeMap::from([("sha256".to_owned(), digest.to_string())]),
         }
     }
+}
+
+/// A statement as it stands in its bytes: everything is checked, little is copied, and the predicate is not built.
+///
+/// What a verifier needs of a statement is its subjects; a predicate of a hundred values is for whoever asks for it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Outline<'a> {
+    #[serde(borrow, rename = "_type")]
+    statement_type: Cow<'a, str>,
+    #[serde(borrow, rename = "subject")]
+    pub(crate) subjects: Vec<SubjectOutline<'a>>,
+    #[serde(borrow, rename = "predicateType")]
+    pub(crate) predicate_type: Cow<'a, str>,
+    #[serde(default)]
+    predicate: PredicateShape,
+}
+
+/// What kind of value the predicate is; its members are left where they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PredicateShape {
+    #[default]
+    Absent,
+    Object,
+    Other,
+}
+
+/// Which subjects of a statement are the artifact.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matches {
+    /// The first that has the wanted name, else the first.
+    pub(crate) chosen: usize,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+/// A subject as it stands in the bytes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SubjectOutline<'a> {
+    #[serde(borrow, default)]
+    pub(crate) name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    uri: Cow<'a, str>,
+    #[serde(borrow)]
+    digest: Digests<'a>,
+}
+
+/// Algorithm names and hexadecimal digests, in the order of the bytes; no name twice, as the JSON was checked for that.
+#[derive(Debug)]
+struct Digests<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Outline<'a> {
+    /// Reads and checks a statement.
+    ///
+    /// # Errors
+    /// As [`Statement::from_json`].
+    pub(crate) fn from_json(bytes: &'a [u8], budget: &Budget) -> Result<Self, Error> {
+        let outline: Self = json::parse_borrowed(bytes, "statement", budget.payload_bytes, budget.json_depth)?;
+        if !KNOWN_TYPES.contains(&outline.statement_type.as_ref()) {
+            return Err(Error::Statement);
+        }
+        if outline.subjects.len() > budget.subjects {
+            return Err(Error::TooMany {
+                what: "subjects",
+                limit: budget.subjects,
+            });
+        }
+        let complete = !outline.subjects.is_empty() && outline.subjects.iter().all(SubjectOutline::is_well_formed);
+        if !complete || outline.predicate_type.is_empty() || outline.predicate == PredicateShape::Other {
+            return Err(Error::Statement);
+        }
+        Ok(outline)
+    }
+}
+
+/// Builds the predicate of a statement of which the outline was read; an empty object when there is none.
+///
+/// # Errors
+/// [`Error::Statement`], though nothing that has an outline should fail here.
+pub(crate) fn read_predicate(bytes: &[u8]) -> Result<serde_json::Value, Error> {
+    #[derive(Deserialize)]
+    struct Wire {
+        #[serde(default)]
+        predicate: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+    let wire: Wire = serde_json::from_slice(bytes).map_err(|_| Error::Statement)?;
+    Ok(serde_json::Value::Object(wire.predicate.unwrap_or_default()))
+}
+
+impl<'de> Deserialize<'de> for PredicateShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShapeVisitor;
+        impl<'de> Visitor<'de> for ShapeVisitor {
+            type Value = PredicateShape;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a predicate")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<PredicateShape, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(PredicateShape::Object)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<PredicateShape, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(PredicateShape::Other)
+            }
+            fn visit_unit<E>(self) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Absent)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Other)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Other)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Other)
+            }
+            fn visit_str<E>(self, _: &str) -> Result<PredicateShape, E> {
+                Ok(PredicateShape::Other)
+            }
+        }
+        deserializer.deserialize_any(ShapeVisitor)
+    }
+}
+
+impl SubjectOutline<'_> {
+    /// The digest of this algorithm, hexadecimal.
+    pub(crate) fn digest(&self, algorithm: &str) -> Option<&str> {
+        let Digests(list) = &self.digest;
+        let found = list.iter().find(|(name, _)| name == algorithm)?;
+        Some(found.1.as_ref())
+    }
+
+    fn to_subject(&self) -> Subject {
+        let Digests(list) = &self.digest;
+        Subject {
+            name: self.name.clone().into_owned(),
+            uri: self.uri.clone().into_owned(),
+            digest: list
+                .iter()
+                .map(|(name, value)| (name.clone().into_owned(), value.clone().into_owned()))
+                .collect(),
+        }
+    }
 
     /// Digests whose length is fixed by their algorithm must have it; unknown algorithms need only a value.
     fn is_well_formed(&self) -> bool {
-        !self.digest.is_empty()
-            && self.digest.iter().all(|(algorithm, value)| {
+        let Digests(list) = &self.digest;
+        !list.is_empty()
+            && list.iter().all(|(algorithm, value)| {
                 let hexadecimal = value.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-                match algorithm.as_str() {
+                match algorithm.as_ref() {
                     "sha256" => hexadecimal && value.len() == 64,
                     "sha384" => hexadecimal && value.len() == 96,
                     "sha512" => hexadecimal && value.len() == 128,
@@ -108,16 +242,24 @@ impl Subject {
     }
 }
 
-/// The shape on the wire.
-#[derive(Deserialize)]
-struct Wire {
-    #[serde(rename = "_type")]
-    statement_type: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    #[serde(default)]
-    predicate: Option<serde_json::Value>,
+impl<'de: 'a, 'a> Deserialize<'de> for Digests<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DigestsVisitor;
+        impl<'de> Visitor<'de> for DigestsVisitor {
+            type Value = Digests<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("digests by algorithm")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Digests<'de>, A::Error> {
+                let mut list = Vec::new();
+                while let Some((json::Text(name), json::Text(value))) = members.next_entry()? {
+                    list.push((name, value));
+                }
+                Ok(Digests(list))
+            }
+        }
+        deserializer.deserialize_map(DigestsVisitor)
+    }
 }
 
 /// The same, borrowed, in the order it is written.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Budget, Error, PublicKey, UnixTime, certificate::Certificate, json, key::KeyDetails, time::ValidityWindow,
+    Budget, Error, PublicKey, UnixTime, certificate::Certificate, json, key::KeyDetails, note, time::ValidityWindow,
 };
 
 /// The authorities and logs a verifier believes.
@@ -97,6 +97,22 @@ impl TransparencyLog {
     #[must_use]
     pub fn host(&self) -> &str {
         host(&self.base_url)
+    }
+
+    /// Whether an entry may name the log so: by its id, or by that of its checkpoint key, as some v2 writers do.
+    pub(crate) fn has_id(&self, stated: &[u8]) -> bool {
+        self.log_id == stated || self.checkpoint_key_id.is_some_and(|id| id == stated)
+    }
+
+    /// Id of the key that signs checkpoints; that of the log where nothing else is said [protobuf-specs,
+    /// `TransparencyLogInstance`].
+    pub(crate) fn checkpoint_id(&self) -> [u8; 32] {
+        self.checkpoint_key_id.unwrap_or(self.log_id)
+    }
+
+    /// Whether an id is one of this key's: its SHA-256, or that of a note key under the log's name.
+    pub(crate) fn is_key_id(&self, id: &[u8; 32]) -> bool {
+        *id == self.key.id().0 || *id == note::log_key_id(self.host(), &self.key)
     }
 
     /// v0.1 has no operator, and python and Go refuse fields they do not know. `checkpointKeyId` they know.
@@ -300,7 +316,8 @@ fn read_logs(logs: Vec<WireLog>, what: &str, skipped: &mut Vec<String>) -> Resul
         };
         let log = read_log(log, key_details)?;
         // One id names one key: otherwise which key an entry names would depend on the order of the file.
-        if read.iter().any(|earlier| earlier.log_id == log.log_id) {
+        let same = |earlier: &TransparencyLog| earlier.has_id(&log.log_id) || log.has_id(&earlier.log_id);
+        if read.iter().any(same) {
             return Err(Error::TrustedRoot {
                 reason: "two logs have the same id",
             });
@@ -320,18 +337,34 @@ fn read_log(log: WireLog, key_details: KeyDetails) -> Result<TransparencyLog, Er
             reason: "a key is not of the type that keyDetails states",
         });
     }
-    Ok(TransparencyLog {
+    let mut read = TransparencyLog {
         valid_for: window(log.public_key.valid_for, "publicKey.validFor.start")?,
         log_id: id(&log.log_id.ok_or(field("logId"))?, "logId.keyId")?,
-        checkpoint_key_id: log
-            .checkpoint_key_id
-            .map(|stated| id(&stated, "checkpointKeyId.keyId"))
-            .transpose()?,
+        checkpoint_key_id: None,
         base_url: log.base_url,
         key,
         key_details,
         operator: log.operator,
-    })
+    };
+    if let Some(stated) = log.checkpoint_key_id {
+        read.checkpoint_key_id = Some(checkpoint_key_id(&stated, &read)?);
+    }
+    Ok(read)
+}
+
+/// All 32 bytes, or the four of a note's key hint, which the specification recommends [protobuf-specs,
+/// `TransparencyLogInstance.checkpoint_key_id`]: those that the key's own id begins with.
+fn checkpoint_key_id(stated: &WireId, log: &TransparencyLog) -> Result<[u8; 32], Error> {
+    const NAME: &str = "checkpointKeyId.keyId";
+    let stated = bytes(&stated.key_id, NAME)?;
+    if let Ok(whole) = <[u8; 32]>::try_from(stated.as_slice()) {
+        return Ok(whole);
+    }
+    if stated.len() != 4 {
+        return Err(field(NAME));
+    }
+    let own = [note::log_key_id(log.host(), &log.key), log.key.id().0];
+    own.into_iter().find(|id| id.starts_with(&stated)).ok_or(field(NAME))
 }
 
 fn read_authorities(

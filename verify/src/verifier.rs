@@ -12,12 +12,12 @@ use crate::{
     certificate::{CODE_SIGNING, Certificate},
     chain::{Authority, TimestampAuthority},
     identity::Claim,
-    note,
     policy::Signer,
     statement::{Statement, Subject},
     trusted_root::TransparencyLog,
 };
 
+mod attested;
 mod batch;
 mod content;
 mod entry;
@@ -25,6 +25,8 @@ mod leaf;
 mod stamp;
 
 pub use batch::BatchItem;
+
+use attested::Attested;
 use batch::Cache;
 use content::Signed;
 use entry::EntryEvidence;
@@ -44,8 +46,7 @@ pub struct Verifier {
 #[derive(Clone, Debug)]
 pub struct Verified {
     artifact: Option<Sha256Digest>,
-    statement: Option<Statement>,
-    subject: Option<Subject>,
+    attested: Option<Attested>,
     signer: Signatory,
     times: Vec<AuthenticatedTime>,
     log_entries: Vec<AuthenticatedEntry>,
@@ -100,7 +101,8 @@ impl Verifier {
     /// As [`Self::new`].
     pub fn with_budget(trusted_root: TrustedRoot, budget: Budget) -> Result<Self, Error> {
         for log in &trusted_root.logs {
-            if log.log_id != log.key.id().0 && log.log_id != note::log_key_id(log.host(), &log.key) {
+            let ids = [Some(log.log_id), log.checkpoint_key_id];
+            if !ids.iter().flatten().all(|id| log.is_key_id(id)) {
                 return Err(FOREIGN_LOG_ID);
             }
         }
@@ -178,7 +180,7 @@ impl Verifier {
         bundle.check(&self.budget)?;
         let mut checks = Vec::with_capacity(TYPICAL_CHECKS);
         let subject = self.signing_subject(bundle, policy, cache, &mut checks)?;
-        let mut signed = Signed::new(bundle, artifact, &self.budget)?;
+        let mut signed = Signed::new(bundle, artifact, policy, &self.budget)?;
         signed.verify_signature(subject.key())?;
         checks.push("artifact signature");
 
@@ -189,13 +191,13 @@ impl Verifier {
         checks.push("times");
 
         policy.check_identity(subject.identity())?;
-        policy.check_statement(signed.statement.as_ref(), signed.subject.as_ref())?;
+        let payload = signed.envelope().map(|envelope| envelope.payload.as_slice());
+        policy.check_statement(signed.statement.as_ref(), payload)?;
         check_thresholds(policy, &entries, &times)?;
         checks.push("policy");
         Ok(Verified {
             artifact: signed.artifact_sha256(),
-            statement: signed.statement.take(),
-            subject: signed.subject.take(),
+            attested: self.attested(&signed),
             signer: match subject {
                 SigningSubject::Leaf(leaf) => Signatory::Leaf(leaf),
                 SigningSubject::Key(key) => Signatory::Key(key.clone()),
@@ -204,6 +206,11 @@ impl Verifier {
             log_entries: entries.into_iter().map(|entry| entry.entry).collect(),
             checks,
         })
+    }
+
+    fn attested(&self, signed: &Signed<'_>) -> Option<Attested> {
+        let (envelope, (_, matches)) = signed.envelope().zip(signed.statement.as_ref())?;
+        Some(Attested::new(&envelope.payload, &self.budget, matches.chosen))
     }
 
     /// The certificate, checked but for its dates, or the managed key.
@@ -355,24 +362,22 @@ impl Verified {
         self.artifact.as_ref()
     }
 
-    /// The statement of a DSSE bundle.
+    /// The statement of a DSSE bundle; built from the signed bytes at the first call.
     #[must_use]
-    pub const fn statement(&self) -> Option<&Statement> {
-        self.statement.as_ref()
+    pub fn statement(&self) -> Option<&Statement> {
+        self.attested.as_ref()?.statement()
     }
 
     /// Predicate type of the statement.
     #[must_use]
     pub fn predicate_type(&self) -> Option<&str> {
-        self.statement
-            .as_ref()
-            .map(|statement| statement.predicate_type.as_str())
+        Some(self.statement()?.predicate_type.as_str())
     }
 
     /// The subject that matched the artifact.
     #[must_use]
-    pub const fn subject(&self) -> Option<&Subject> {
-        self.subject.as_ref()
+    pub fn subject(&self) -> Option<&Subject> {
+        self.attested.as_ref()?.subject()
     }
 
     /// Who signed; none for a managed key.

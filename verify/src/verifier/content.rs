@@ -8,12 +8,12 @@ use base64::{
 };
 
 use crate::{
-    Budget, Bundle, Digest, Error, HashAlgorithm, PublicKey, Sha256Digest,
+    Budget, Bundle, Digest, Error, HashAlgorithm, Policy, PublicKey, Sha256Digest,
     artifact::Artifact,
     bundle::Content,
     dsse::{Envelope, IN_TOTO_PAYLOAD_TYPE},
     key::{KeyKind, SignatureScheme},
-    statement::{Statement, Subject},
+    statement::{Matches, Outline, SubjectOutline},
 };
 
 /// The signed message, seen through whatever of it is known: bytes or digests.
@@ -21,11 +21,10 @@ pub(super) struct Signed<'a> {
     artifact: Artifact<'a>,
     message: Message<'a>,
     pub(super) signature: &'a [u8],
-    pub(super) statement: Option<Statement>,
-    pub(super) subject: Option<Subject>,
+    pub(super) statement: Option<(Outline<'a>, Matches)>,
     digests: [OnceCell<Digest>; 3],
-    /// The hash that the signature was found to cover; none for pure Ed25519.
-    pub(super) covered_hash: Option<HashAlgorithm>,
+    /// How the signature was found to be made.
+    pub(super) scheme: Option<SignatureScheme>,
 }
 
 enum Message<'a> {
@@ -39,15 +38,19 @@ impl<'a> Signed<'a> {
     /// # Errors
     /// [`Error::ArtifactMismatch`], [`Error::SubjectMismatch`], [`Error::PayloadType`], [`Error::OneOf`],
     /// [`Error::DigestNeeded`], and those of the statement.
-    pub(super) fn new(bundle: &'a Bundle, artifact: &Artifact<'a>, budget: &Budget) -> Result<Self, Error> {
+    pub(super) fn new(
+        bundle: &'a Bundle,
+        artifact: &Artifact<'a>,
+        policy: &Policy,
+        budget: &Budget,
+    ) -> Result<Self, Error> {
         let mut signed = Signed {
             artifact: *artifact,
             message: Message::Artifact,
             signature: bundle.signature(),
             statement: None,
-            subject: None,
             digests: [const { OnceCell::new() }; 3],
-            covered_hash: None,
+            scheme: None,
         };
         match &bundle.content {
             Content::Message { digest, .. } => {
@@ -63,9 +66,9 @@ impl<'a> Signed<'a> {
                         found: envelope.payload_type.chars().take(100).collect(),
                     });
                 }
-                let statement = Statement::from_json(&envelope.payload, budget)?;
-                signed.subject = Some(find_subject(&statement, artifact)?.clone());
-                signed.statement = Some(statement);
+                let outline = Outline::from_json(&envelope.payload, budget)?;
+                let matches = find_subjects(&outline, artifact, policy.wanted_subject_name())?;
+                signed.statement = Some((outline, matches));
                 signed.message = Message::Envelope {
                     envelope,
                     pae: envelope.pae(),
@@ -122,7 +125,7 @@ impl<'a> Signed<'a> {
         for scheme in schemes(key.kind()) {
             match self.verify_scheme(key, *scheme) {
                 Ok(()) => {
-                    self.covered_hash = hash_of(*scheme);
+                    self.scheme = Some(*scheme);
                     return Ok(());
                 }
                 // What could not be tried says more than what was tried in vain.
@@ -141,6 +144,11 @@ impl<'a> Signed<'a> {
         }
     }
 
+    /// The hash that the signature was found to cover; none for pure Ed25519.
+    pub(super) fn covered_hash(&self) -> Option<HashAlgorithm> {
+        self.scheme.and_then(hash_of)
+    }
+
     fn bytes(&self) -> Option<&[u8]> {
         match &self.message {
             Message::Artifact => self.artifact.bytes(),
@@ -149,41 +157,59 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The first subject whose digests agree with the artifact: at least one does, and none that is known contradicts.
-fn find_subject<'s>(statement: &'s Statement, artifact: &Artifact<'_>) -> Result<&'s Subject, Error> {
-    let mut known: [Option<String>; 3] = [None, None, None];
-    let mut needed = None;
-    for subject in &statement.subjects {
+/// The subjects whose digests agree with the artifact: at least one does, and none that is known contradicts.
+fn find_subjects(outline: &Outline<'_>, artifact: &Artifact<'_>, name: Option<&str>) -> Result<Matches, Error> {
+    let mut known = Known::default();
+    let (mut count, mut first, mut named) = (0_usize, None, None);
+    for (position, subject) in outline.subjects.iter().enumerate() {
+        if known.is_artifact(subject, artifact) {
+            count = count.saturating_add(1);
+            first = first.or(Some(position));
+            named = named.or((Some(subject.name.as_ref()) == name).then_some(position));
+        }
+    }
+    match named.or(first) {
+        Some(chosen) => Ok(Matches { chosen, count }),
+        None => Err(known.why_not()),
+    }
+}
+
+/// Digests of the artifact, hexadecimal, as far as they were asked for.
+#[derive(Default)]
+struct Known {
+    digests: [Option<String>; 3],
+    /// What the caller did not give.
+    needed: Option<Error>,
+}
+
+impl Known {
+    fn is_artifact(&mut self, subject: &SubjectOutline<'_>, artifact: &Artifact<'_>) -> bool {
         let mut agrees = false;
-        let mut contradicts = false;
-        for (algorithm, slot) in ALGORITHMS.iter().zip(&mut known) {
-            let Some(stated) = subject.digest.get(algorithm.lowercase_name()) else {
+        for (algorithm, slot) in HashAlgorithm::ALL.iter().zip(&mut self.digests) {
+            let Some(stated) = subject.digest(algorithm.lowercase_name()) else {
                 continue;
             };
             if slot.is_none() {
                 match artifact.digest(*algorithm) {
                     Ok(digest) => *slot = Some(hex::encode(digest.as_bytes())),
                     Err(error) => {
-                        needed = Some(error);
+                        self.needed = Some(error);
                         continue;
                     }
                 }
             }
-            if slot.as_deref() == Some(stated) {
-                agrees = true;
-            } else {
-                contradicts = true;
+            if slot.as_deref() != Some(stated) {
+                return false;
             }
+            agrees = true;
         }
-        if agrees && !contradicts {
-            return Ok(subject);
-        }
+        agrees
     }
-    // A digest that was not given is worth asking for only when none that was given could be compared.
-    let compared = known.iter().any(Option::is_some);
-    match needed {
-        Some(error) if !compared => Err(error),
-        _ => Err(Error::SubjectMismatch),
+
+    /// A digest that was not given is worth asking for only when none that was given could be compared.
+    fn why_not(self) -> Error {
+        let compared = self.digests.iter().any(Option::is_some);
+        self.needed.filter(|_| !compared).unwrap_or(Error::SubjectMismatch)
     }
 }
 
@@ -235,5 +261,3 @@ const fn hash_of(scheme: SignatureScheme) -> Option<HashAlgorithm> {
         SignatureScheme::Ed25519 => None,
     }
 }
-
-const ALGORITHMS: [HashAlgorithm; 3] = [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512];

@@ -11,11 +11,13 @@ use crate::{
     Digest, Error, HashAlgorithm, UnixTime,
     bundle::{BundleVersion, InclusionProof, TransparencyLogEntry},
     checkpoint::SignedCheckpoint,
-    entry::{DsseV001, Entry, EntryVerifier, HashedRekordV001, HashedRekordV002, signed_entry_timestamp_payload},
+    entry::{Entry, EntryVerifier, signed_entry_timestamp_payload},
     key::KeyDetails,
     merkle,
     trusted_root::TransparencyLog,
 };
+
+mod expected;
 
 /// An entry whose promise and proof held.
 pub(super) struct EntryEvidence {
@@ -46,9 +48,9 @@ pub(super) fn verify(
     checks: &mut Vec<&'static str>,
 ) -> Result<EntryEvidence, Error> {
     let (index, log) = find_log(verifier, stated)?;
-    let generation = match expected_body(stated, signed, subject) {
-        Some((generation, body)) if body == stated.canonicalized_body => generation,
-        _ => read_body(verifier, stated, signed, subject)?,
+    let generation = match expected::generation(stated, signed, subject) {
+        Some(generation) => generation,
+        None => read_body(verifier, stated, signed, subject)?,
     };
     checks.push("log entry");
     let time = verify_promise(log, stated, generation)?;
@@ -97,73 +99,11 @@ impl EntryEvidence {
 
 fn find_log<'v>(verifier: &'v Verifier, stated: &TransparencyLogEntry) -> Result<(usize, &'v TransparencyLog), Error> {
     let mut logs = verifier.logs.iter().enumerate();
-    logs.find(|(_, log)| stated.log_id == log.log_id)
+    logs.find(|(_, log)| log.has_id(&stated.log_id))
         .ok_or(Error::UnknownLog)
 }
 
-/// The one body that an entry of the usual kind can have: where the log holds just these bytes, there is nothing to read.
-fn expected_body(
-    stated: &TransparencyLogEntry,
-    signed: &Signed<'_>,
-    subject: &SigningSubject<'_>,
-) -> Option<(Generation, Vec<u8>)> {
-    let key_details = subject.key().default_details()?;
-    let digest = signed
-        .digest(signed.covered_hash.filter(|hash| *hash == key_details.hash())?)
-        .ok()?
-        .clone();
-    let signature = signed.signature.to_vec();
-    match (stated.kind.as_str(), stated.kind_version.as_str()) {
-        ("hashedrekord", "0.0.2") => {
-            let body = Entry::HashedRekordV002(HashedRekordV002 {
-                digest,
-                signature,
-                key_details,
-                verifier: match subject {
-                    SigningSubject::Leaf(leaf) => EntryVerifier::Certificate(leaf.certificate.der().to_vec()),
-                    SigningSubject::Key(key) => EntryVerifier::PublicKey(key.spki_der().to_vec()),
-                },
-            });
-            Some((Generation::V2, body.to_body()))
-        }
-        ("hashedrekord", "0.0.1") => {
-            let body = Entry::HashedRekordV001(HashedRekordV001 {
-                digest,
-                signature,
-                verifier_pem: match subject {
-                    SigningSubject::Leaf(leaf) => leaf.certificate.to_pem(),
-                    SigningSubject::Key(key) => key.to_pem(),
-                },
-            });
-            Some((Generation::V1, body.to_body()))
-        }
-        ("dsse", "0.0.1") => {
-            let body = Entry::DsseV001(DsseV001 {
-                envelope_hash: stated_envelope_hash(&stated.canonicalized_body)?,
-                payload_hash: HashAlgorithm::Sha256.digest(&signed.envelope()?.payload),
-                signatures: vec![(
-                    STANDARD.encode(signature),
-                    match subject {
-                        SigningSubject::Leaf(leaf) => leaf.certificate.to_pem(),
-                        SigningSubject::Key(key) => key.to_pem(),
-                    },
-                )],
-            });
-            Some((Generation::V1, body.to_body()))
-        }
-        _ => None,
-    }
-}
-
-/// Digest of the envelope's JSON as the log received it: nobody else knows those bytes, so the log's word is taken.
-fn stated_envelope_hash(body: &[u8]) -> Option<Digest> {
-    const BEFORE: &[u8] =
-        br#"{"apiVersion":"0.0.1","kind":"dsse","spec":{"envelopeHash":{"algorithm":"sha256","value":""#;
-    let digits = body.strip_prefix(BEFORE)?.get(..64)?;
-    Digest::from_bytes(HashAlgorithm::Sha256, &hex::decode(digits).ok()?).ok()
-}
-
-/// Reads a body that is not [`expected_body`], and says what in it is about something else.
+/// Reads a body that is not the [`expected`] one, and says what in it is about something else.
 fn read_body(
     verifier: &Verifier,
     stated: &TransparencyLogEntry,
@@ -268,7 +208,7 @@ fn verify_checkpoint(
     let signed = SignedCheckpoint::parse(text.as_bytes(), &verifier.budget)?;
     let origin = signed.checkpoint.origin.as_str();
     let (name, key_id) = match generation {
-        Generation::V2 if origin == log.host() => (origin, log.checkpoint_key_id.unwrap_or(log.log_id)),
+        Generation::V2 if origin == log.host() => (origin, log.checkpoint_id()),
         Generation::V1 => {
             let plain = (origin == log.host()).then_some(origin);
             let name = plain.or_else(|| v1_name(origin)).ok_or_else(|| foreign(origin))?;
@@ -291,7 +231,7 @@ fn v1_name(origin: &str) -> Option<&str> {
 fn check_binding(body: &Entry, signed: &Signed<'_>, subject: &SigningSubject<'_>) -> Result<(), Error> {
     match body {
         Entry::HashedRekordV002(entry) => {
-            check_details(entry.key_details, entry.digest.algorithm(), subject)?;
+            check_details(entry.key_details, entry.digest.algorithm(), signed, subject)?;
             check_digest(&entry.digest, signed)?;
             check_signature(&entry.signature, signed)?;
             check_verifier(&entry.verifier, subject)
@@ -328,16 +268,22 @@ fn check_binding(body: &Entry, signed: &Signed<'_>, subject: &SigningSubject<'_>
             let [(signature, details, verifier)] = entry.signatures.as_slice() else {
                 return Err(mismatch("signatures"));
             };
-            check_details(*details, details.hash(), subject)?;
+            check_details(*details, details.hash(), signed, subject)?;
             check_signature(signature, signed)?;
             check_verifier(verifier, subject)
         }
     }
 }
 
-/// What the entry says of the key is true of it.
-fn check_details(details: KeyDetails, digest: HashAlgorithm, subject: &SigningSubject<'_>) -> Result<(), Error> {
-    if details.fits(subject.key().kind()) && details.hash() == digest {
+/// What the entry says of the key, and of how it signed, is true.
+fn check_details(
+    details: KeyDetails,
+    digest: HashAlgorithm,
+    signed: &Signed<'_>,
+    subject: &SigningSubject<'_>,
+) -> Result<(), Error> {
+    let signed_so = signed.scheme == Some(details.scheme());
+    if details.fits(subject.key().kind()) && details.hash() == digest && signed_so {
         Ok(())
     } else {
         Err(mismatch("key details"))
@@ -346,7 +292,7 @@ fn check_details(details: KeyDetails, digest: HashAlgorithm, subject: &SigningSu
 
 /// The digest is of the signed message, by the hash that the signature covers.
 fn check_digest(stated: &Digest, signed: &Signed<'_>) -> Result<(), Error> {
-    if signed.covered_hash.is_some_and(|hash| hash != stated.algorithm())
+    if signed.covered_hash().is_some_and(|hash| hash != stated.algorithm())
         || signed.digest(stated.algorithm())? != stated
     {
         return Err(mismatch("digest"));
