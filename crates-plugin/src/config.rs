@@ -19,7 +19,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 use url::Url;
 
-use crate::trusted_publishing::TrustedPublishing;
+use crate::{operation::Operation, trusted_publishing::TrustedPublishing, webhook::Webhook};
 
 /// What the gate stands before, whom it believes and where it keeps its verdicts.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,6 +45,12 @@ pub struct Config {
     /// Exchange of identity tokens for upload tokens.
     #[serde(default)]
     pub trusted_publishing: Option<TrustedPublishing>,
+    /// Receiver of the registry's webhooks.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
+    /// Limits.
+    #[serde(default)]
+    pub operation: Operation,
 }
 
 /// The registry behind the gate.

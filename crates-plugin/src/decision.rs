@@ -474,6 +474,7 @@ mod tests {
             include_str!("service/download.rs"),
             include_str!("service/exchange.rs"),
             include_str!("trusted_publishing.rs"),
+            include_str!("webhook.rs"),
         ];
         let codes = sources.iter().flat_map(|source| source.split('"')).filter(|text| {
             let own = text.starts_with("gate-") || text.starts_with("policy-");

@@ -7,10 +7,12 @@
 pub mod config;
 pub mod decision;
 pub mod ledger;
+pub mod operation;
 pub mod policy;
 pub mod records;
 pub mod service;
 pub mod trusted_publishing;
+pub mod webhook;
 
 mod start;
 

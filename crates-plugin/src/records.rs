@@ -3,6 +3,7 @@
 //! One SQLite file, each commit durable before it returns. An attacker who can change it can at most make a changed
 //! publisher look unchanged, and mint himself upload tokens: it lies beside the verdicts, which need the same care.
 
+mod hints;
 mod publishers;
 mod tokens;
 
@@ -13,6 +14,7 @@ use std::{
 
 use rusqlite::Connection;
 
+pub use hints::Waiting;
 pub use publishers::Known;
 
 /// The gate's memory.
@@ -32,6 +34,7 @@ impl Records {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(publishers::SCHEMA)?;
         connection.execute_batch(tokens::SCHEMA)?;
+        connection.execute_batch(hints::SCHEMA)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })

@@ -34,7 +34,9 @@ use crate::{
 
 mod download;
 mod exchange;
+mod hook;
 mod index;
+mod observe;
 mod publish;
 
 /// Why the gate cannot start.
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The registry's own token cannot be had.
     #[error("the registry's own token is empty or no token")]
     RegistryToken,
+    /// The webhook's secret cannot be had.
+    #[error("the webhook's secret is no `whsec_` and base64 of at least 16 bytes")]
+    WebhookSecret,
     /// The clients cannot be made.
     #[error("HTTP client: {0}")]
     Client(#[from] client::Error),
@@ -78,6 +83,8 @@ pub struct Service {
     ledger: Ledger,
     records: Records,
     exchange: Option<exchange::Exchange>,
+    receiver: Option<hook::Receiver>,
+    places: observe::Places,
     registries: Registries,
     limits: Limits,
     budget: Budget,
@@ -123,6 +130,8 @@ impl Service {
             ledger: Ledger::open(&config.data)?,
             records: Records::open(&config.data).map_err(LedgerError::from)?,
             exchange: exchange::Exchange::open(&config)?,
+            receiver: hook::Receiver::open(&config)?,
+            places: observe::Places::new(&config),
             store: AttestationStore::new(http, endpoint),
             http: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -175,11 +184,13 @@ impl Service {
                 exchange::TOKENS,
                 axum::routing::post(exchange::exchange).delete(exchange::revoke),
             )
+            .route("/webhooks/standard", axum::routing::post(hook::receive))
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
+            .route("/readyz", get(observe::ready))
             .route("/metrics", get(move || std::future::ready(metrics.render())))
             .fallback(pass)
             .layer(middleware::from_fn_with_state(Arc::clone(&self), exchange::confine))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), observe::observe))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(self)
     }
@@ -394,13 +405,6 @@ fn check_passable(path: &str) -> Result<(), &'static str> {
         return Err("index and downloads are under /index/ and /dl/ of the gate\n");
     }
     Ok(())
-}
-
-async fn ready(State(service): State<Arc<Service>>) -> Response {
-    match index::upstream_config(&service, &HeaderMap::new()).await {
-        Ok(_) => "ready\n".into_response(),
-        Err(answer) => answer,
-    }
 }
 
 /// The upstream's answer as it is, streamed.

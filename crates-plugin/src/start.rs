@@ -86,7 +86,11 @@ fn open(path: &Path) -> Result<(Arc<Service>, Config), Failure> {
         .trusted_publishing
         .iter_mut()
         .filter_map(|section| section.registry_token_file.as_mut());
-    for file in secrets {
+    let hook = config
+        .webhook
+        .iter_mut()
+        .flat_map(|section| std::iter::once(&mut section.secret_file).chain(section.registry_token_file.as_mut()));
+    for file in secrets.chain(hook) {
         *file = folder.join(&*file);
     }
     let service = Service::open(config.clone()).map_err(|error| Failure::Configuration(chain(&error)))?;
@@ -123,8 +127,24 @@ fn serve(path: &Path) -> Result<(), Failure> {
         tracing::info!(address = %config.listen, index = config.index_url(), "serving");
         tokio::spawn(reload_on_hangup(Arc::clone(&service)));
         tokio::spawn(reload_on_change(Arc::clone(&service)));
-        let server = axum::serve(listener, service.router(metrics)).with_graceful_shutdown(stop());
-        server.await.map_err(|error| unavailable(&error))
+        tokio::spawn(Arc::clone(&service).work_on_hints());
+        let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+        let server = axum::serve(listener, service.router(metrics)).with_graceful_shutdown(async move {
+            stop().await;
+            tracing::info!("stopping; requests in flight are answered");
+            stopping.send_replace(true);
+        });
+        let drained = async {
+            drop(stopped.wait_for(|stopped| *stopped).await);
+            tokio::time::sleep(config.operation.drain_limit()).await;
+        };
+        tokio::select! {
+            ended = server => ended.map_err(|error| unavailable(&error)),
+            () = drained => {
+                tracing::warn!("requests still in flight were cut off");
+                Ok(())
+            }
+        }
     })
 }
 

@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use tests::{
     Gate, Instance, Issuer, Registry, Tools,
+    ci::Release,
     http::{self, Answer},
     issuer::{Algorithm, Profile},
     project::{Project, Workshop, fixture},
@@ -18,7 +19,7 @@ const TOKENS: &str = "/api/v1/trusted_publishing/tokens";
 
 struct Scene {
     issuer: Issuer,
-    _instance: Instance,
+    instance: Instance,
     registry: Registry,
     gate: Gate,
     workshop: Workshop,
@@ -52,7 +53,7 @@ impl Scene {
         workshop.know_index("gate", &gate.index_url());
         Self {
             issuer,
-            _instance: instance,
+            instance,
             registry,
             gate,
             workshop,
@@ -217,4 +218,26 @@ fn an_identity_token_is_good_once_also_over_a_kill() {
         "a token that was given survives: {}",
         published.said()
     );
+}
+
+#[test]
+fn our_own_publish_exchanges_right_before_the_upload_and_gives_the_token_back() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
+    let mut command = scene.workshop.cargo(&project.folder);
+    command
+        .args(["sigstore", "publish", "--registry", "gate"])
+        .env("SIGSTORE_TRUST_CONFIG", scene.instance.trust("trust_config.json"))
+        .envs(release.github_environment(&scene.issuer));
+    let published = run(&mut command, LIMIT).expect("cargo runs");
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    assert_eq!(scene.registry.uploads().len(), 1);
+    let log = scene.gate.log();
+    assert_eq!(log.matches("upload token given").count(), 1, "{log}");
+    let records = rusqlite::Connection::open(scene.gate.data().join("records.sqlite")).expect("the records");
+    let out: i64 = records
+        .query_row("SELECT count(*) FROM upload_token", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(out, 0, "the token was given back");
 }

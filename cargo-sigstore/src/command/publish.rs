@@ -8,6 +8,7 @@ mod gate;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, Package};
+use client::oidc::TokenOptions;
 use serde_json::Value;
 use verify::provenance::Options;
 
@@ -18,6 +19,7 @@ use crate::{
     identity_token,
     lockfile::Lockfile,
     registry::{
+        exchange::{Exchanged, TrustedPublishing, exchange},
         index::{IndexConfig, checksum},
         selection::Registry,
         token::RegistryToken,
@@ -68,6 +70,9 @@ pub(crate) struct Arguments {
     /// Leave Cargo.lock out of the crate; the provenance says so
     #[arg(long)]
     exclude_lockfile: bool,
+    /// Exchange the CI's identity for an upload token that ends with this run
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    trusted_publishing: TrustedPublishing,
     /// Do not build what was packaged
     #[arg(long)]
     no_verify: bool,
@@ -179,7 +184,9 @@ struct Publishing<'a> {
     context: &'a Context,
     registry: Registry,
     config: IndexConfig,
-    token: RegistryToken,
+    /// None when an identity is exchanged for one right before each upload.
+    token: Option<RegistryToken>,
+    exchange: TokenOptions,
     services: Services,
     /// Folder of the bundle files.
     folder: PathBuf,
@@ -193,10 +200,11 @@ impl<'a> Publishing<'a> {
         registry: Registry,
         target: PathBuf,
     ) -> Result<Self, Failure> {
-        let token = RegistryToken::find(context, &registry)?;
+        let token = registry_token(arguments, context, &registry)?;
         let (http, trust) = connect(context)?;
+        let exchange = arguments.identity.token_options(context, &trust)?;
         let config = if registry.index_url.starts_with("sparse+") {
-            context.block_on(IndexConfig::fetch(&http, &registry, Some(&token)))?
+            context.block_on(IndexConfig::fetch(&http, &registry, token.as_ref()))?
         } else {
             IndexConfig::default()
         };
@@ -217,6 +225,7 @@ impl<'a> Publishing<'a> {
             registry,
             config,
             token,
+            exchange,
             services,
             folder,
         })
@@ -251,11 +260,16 @@ impl<'a> Publishing<'a> {
             services.store(context, release, &attested).await?;
             Ok((attested, files))
         })?;
-        if self.arguments.crate_file.is_some() {
-            self.upload(release)?;
-        } else {
-            self.cargo_publish(release)?;
+        let exchanged = self.exchanged()?;
+        let given = exchanged.as_ref().map(Exchanged::token);
+        if let Some(token) = given.or(self.token.as_ref()) {
+            if self.arguments.crate_file.is_some() {
+                self.upload(release, token)?;
+            } else {
+                self.cargo_publish(release, token)?;
+            }
         }
+        drop(exchanged);
         self.context.printer.status(
             "Published",
             format_args!(
@@ -278,7 +292,7 @@ impl<'a> Publishing<'a> {
             return Ok(false);
         }
         let http = self.services.http.clone();
-        let token = self.config.auth_required.then_some(&self.token);
+        let token = self.token.as_ref().filter(|_| self.config.auth_required);
         let file = &release.file;
         let found = self
             .context
@@ -295,8 +309,8 @@ impl<'a> Publishing<'a> {
     }
 
     /// Lets cargo upload; it gets the token through us, for the attested digest alone.
-    fn cargo_publish(&self, release: &Release) -> Result<(), Failure> {
-        let gate = Gate::new(release, &self.registry, self.config.auth_required, self.token.clone());
+    fn cargo_publish(&self, release: &Release, token: &RegistryToken) -> Result<(), Failure> {
+        let gate = Gate::new(release, &self.registry, self.config.auth_required, token.clone());
         let channel = Channel::open()?;
         let program =
             std::env::current_exe().map_err(|source| Failure::new(Exit::Bug, "channel", &Error::Program { source }))?;
@@ -319,7 +333,16 @@ impl<'a> Publishing<'a> {
         }
     }
 
-    fn upload(&self, release: &Release) -> Result<(), Failure> {
+    /// An upload token of this run, where the registry's own is not used.
+    fn exchanged(&self) -> Result<Option<Exchanged>, Failure> {
+        if self.token.is_some() {
+            return Ok(None);
+        }
+        let (http, options) = (&self.services.http, self.exchange.clone());
+        exchange(self.context, http, self.config.api.as_deref(), options).map(Some)
+    }
+
+    fn upload(&self, release: &Release, token: &RegistryToken) -> Result<(), Failure> {
         let http = self.services.http.clone();
         self.context.printer.status("Uploading", release.file.file_name());
         self.context.block_on(upload(
@@ -328,8 +351,24 @@ impl<'a> Publishing<'a> {
             &self.registry,
             &self.config,
             &release.file,
-            &self.token,
+            token,
         ))
+    }
+}
+
+/// The registry's own token; none when an identity is to be exchanged instead.
+fn registry_token(
+    arguments: &Arguments,
+    context: &Context,
+    registry: &Registry,
+) -> Result<Option<RegistryToken>, Failure> {
+    match arguments.trusted_publishing {
+        TrustedPublishing::Always => Ok(None),
+        TrustedPublishing::Never => RegistryToken::find(context, registry).map(Some),
+        TrustedPublishing::Auto => match RegistryToken::find(context, registry) {
+            Err(_) if CI_OFFERS_IDENTITY.iter().any(|name| context.variable(name).is_some()) => Ok(None),
+            found => found.map(Some),
+        },
     }
 }
 
@@ -421,6 +460,9 @@ impl From<Error> for Failure {
         Self::new(exit, code, &error).hint(hint)
     }
 }
+
+/// What a CI sets for a job that may ask for an identity of another audience.
+const CI_OFFERS_IDENTITY: [&str; 1] = ["ACTIONS_ID_TOKEN_REQUEST_URL"];
 
 const EXAMPLES: &str = "\
 Examples:

@@ -40,6 +40,12 @@ impl RegistryToken {
             })
     }
 
+    /// A token that the registry gave in exchange for an identity; none when it is none that a header could carry.
+    pub(crate) fn exchanged(text: &str) -> Option<Self> {
+        let fit = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fit.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+
     /// The token itself, for the one place that sends it.
     pub(crate) fn secret(&self) -> &str {
         &self.0

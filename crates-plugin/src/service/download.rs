@@ -165,7 +165,7 @@ impl Service {
     }
 
     /// The registry's download template, filled in [cargo, Index Configuration].
-    async fn download_url(
+    pub(super) async fn download_url(
         &self,
         name: &str,
         version: &str,
@@ -253,7 +253,7 @@ fn plain(status: StatusCode, text: &str) -> Response {
         .into_response()
 }
 
-fn other_bytes(digest: &Sha256Digest) -> Finding {
+pub(super) fn other_bytes(digest: &Sha256Digest) -> Finding {
     Finding {
         code: "gate-other-bytes",
         cause: format!("the registry serves other bytes than sha256:{digest}, which its index names"),

@@ -1,0 +1,300 @@
+//! The webhook's way in and what follows: queue the hint, answer, then fetch, hash, decide, and yank what is refused.
+//!
+//! Nothing is yanked for being unavailable: only a verdict of *refuse* over bytes that were read yanks.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use package::publish::IndexLine;
+use verify::Sha256Digest;
+
+use super::{
+    Service, StartError, download, exchange::registry_token, fault, index, now, publish::refuse, read, read_bounded,
+};
+use crate::{
+    Config,
+    decision::{Candidate, Finding, NameState, Verdict},
+    records::Waiting,
+    trusted_publishing::RegistryToken,
+    webhook::{self, BODY_BYTES, Delivery, Secret},
+};
+
+/// The receiver of a gate that has one.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    secret: Secret,
+    registry_token: RegistryToken,
+    wake: tokio::sync::Notify,
+}
+
+impl Receiver {
+    pub(super) fn open(config: &Config) -> Result<Option<Self>, StartError> {
+        let Some(section) = &config.webhook else {
+            return Ok(None);
+        };
+        let text = zeroize::Zeroizing::new(read(&section.secret_file)?);
+        let secret = std::str::from_utf8(&text).ok().and_then(Secret::read);
+        Ok(Some(Self {
+            secret: secret.ok_or(StartError::WebhookSecret)?,
+            registry_token: registry_token(
+                section.registry_token_file.as_deref(),
+                section.registry_token_variable.as_deref(),
+            )?,
+            wake: tokio::sync::Notify::new(),
+        }))
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let value = HeaderValue::from_str(self.registry_token.secret()).map(|mut value| {
+            value.set_sensitive(true);
+            (header::AUTHORIZATION, value)
+        });
+        value.into_iter().collect()
+    }
+}
+
+/// `POST /webhooks/standard`: 202 once the hint is durably queued, for a repeated delivery too.
+pub(super) async fn receive(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
+    let Some(receiver) = &service.receiver else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Ok(body) = to_bytes(body, BODY_BYTES).await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, &[webhook::malformed()]);
+    };
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let delivery = Delivery {
+        id: text("webhook-id"),
+        timestamp: text("webhook-timestamp"),
+        signature: text("webhook-signature"),
+        body: &body,
+    };
+    if let Err(finding) = delivery.check(&receiver.secret, now()) {
+        tracing::warn!(code = finding.code, cause = finding.cause, "webhook refused");
+        return refuse(StatusCode::UNAUTHORIZED, &[finding]);
+    }
+    let hint = match delivery.hint() {
+        Ok(Some(hint)) => hint,
+        Ok(None) => return StatusCode::ACCEPTED.into_response(),
+        Err(finding) => return refuse(StatusCode::BAD_REQUEST, &[finding]),
+    };
+    let (records, id) = (Arc::clone(&service), delivery.id.to_owned());
+    let queued = tokio::task::spawn_blocking(move || records.records.queue_hint(&id, &hint.name, &hint.version, now()));
+    match queued.await {
+        Ok(Ok(_)) => {
+            receiver.wake.notify_one();
+            StatusCode::ACCEPTED.into_response()
+        }
+        Ok(Err(error)) => fault(&error),
+        Err(error) => fault(&error),
+    }
+}
+
+/// What a look at a hinted version gave.
+enum Look {
+    Admitted,
+    Yanked,
+    Later(String),
+}
+
+impl Service {
+    /// Works on the queue for ever; returns at once when the gate receives no webhooks.
+    pub async fn work_on_hints(self: Arc<Self>) {
+        let Some(receiver) = &self.receiver else {
+            return;
+        };
+        loop {
+            let (service, at) = (Arc::clone(&self), now());
+            let due = tokio::task::spawn_blocking(move || service.records.due_hints(at)).await;
+            for waiting in due.ok().and_then(Result::ok).unwrap_or_default() {
+                self.work_on(receiver, waiting).await;
+            }
+            drop(tokio::time::timeout(PAUSE, receiver.wake.notified()).await);
+        }
+    }
+
+    async fn work_on(self: &Arc<Self>, receiver: &Receiver, waiting: Waiting) {
+        let look = self.look(receiver, &waiting).await;
+        let name = match &look {
+            Look::Admitted => "admitted",
+            Look::Yanked => "yanked",
+            Look::Later(_) => "later",
+        };
+        metrics::counter!("gate_hints_total", "outcome" => name).increment(1);
+        let service = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || match look {
+            Look::Admitted | Look::Yanked => service.records.finish_hint(&waiting.id),
+            Look::Later(why) => {
+                let due = now().plus_secs(delay_secs(waiting.tries));
+                tracing::warn!(
+                    krate = waiting.name,
+                    version = waiting.version,
+                    tries = waiting.tries,
+                    why,
+                    "hint put off"
+                );
+                service.records.postpone_hint(&waiting.id, due)
+            }
+        });
+        if let Ok(Err(error)) = kept.await {
+            tracing::error!(%error, "a hint's outcome cannot be kept; it will be looked at again");
+        }
+    }
+
+    async fn look(self: &Arc<Self>, receiver: &Receiver, waiting: &Waiting) -> Look {
+        let headers = receiver.headers();
+        let (line, name) = match self.hinted_line(waiting, &headers).await {
+            Ok(found) => found,
+            Err(why) => return Look::Later(why),
+        };
+        let body = match self.hinted_archive(&line, &headers).await {
+            Ok(body) => body,
+            Err(why) => return Look::Later(why),
+        };
+        match self.judge(&line, name, body).await {
+            Ok(Verdict::Admit(_)) => Look::Admitted,
+            Ok(Verdict::Refuse(findings)) => self.yank(&line, &findings, &headers).await,
+            Ok(Verdict::Defer) => Look::Later("the attestation store cannot be asked".to_owned()),
+            Err(why) => Look::Later(why),
+        }
+    }
+
+    /// The index line of the hinted version, and whether its name is new. The hint's spelling may be a normalised one.
+    async fn hinted_line(&self, waiting: &Waiting, headers: &HeaderMap) -> Result<(IndexLine, NameState), String> {
+        for spelling in webhook::spellings(&waiting.name) {
+            let url = format!("{}{}", self.config.upstream.index, download::index_path(&spelling));
+            let Some(body) = self.fetch(url, headers, index::INDEX_BYTES).await? else {
+                continue;
+            };
+            let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let lines: Vec<_> = lines
+                .filter_map(|line| IndexLine::from_json(line, &self.registries).ok())
+                .collect();
+            let state = if lines.len() == 1 {
+                NameState::New
+            } else {
+                NameState::Taken
+            };
+            let mut hinted = lines
+                .into_iter()
+                .filter(|line| line.description.version == waiting.version);
+            if let Some(line) = hinted.next() {
+                return Ok((line, state));
+            }
+        }
+        Err("the index does not have the version".to_owned())
+    }
+
+    async fn hinted_archive(&self, line: &IndexLine, headers: &HeaderMap) -> Result<Bytes, String> {
+        let digest: Sha256Digest = line
+            .checksum
+            .parse()
+            .map_err(|_| "the index line has no checksum".to_owned())?;
+        let (name, version) = (&line.description.name, &line.description.version);
+        let url = self.download_url(name, version, &digest, headers).await;
+        let url = url.map_err(|_| "the registry's config.json cannot be had".to_owned())?;
+        let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
+        let body = self.fetch(url, headers, limit).await?;
+        Ok(Bytes::from(body.ok_or("the registry has no such archive")?))
+    }
+
+    /// A body answered with 200; none for 404.
+    async fn fetch(&self, url: String, headers: &HeaderMap, limit: usize) -> Result<Option<Vec<u8>>, String> {
+        let request = self.http.get(url).headers(headers.clone()).timeout(LIMIT);
+        let answer = request
+            .send()
+            .await
+            .map_err(|_| "the registry cannot be asked".to_owned())?;
+        match answer.status() {
+            StatusCode::OK => {
+                let body = read_bounded(answer, limit).await;
+                body.map(Some)
+                    .map_err(|_| "the registry's answer cannot be read".to_owned())
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(format!("the registry answers with status {status}")),
+        }
+    }
+
+    async fn judge(self: &Arc<Self>, line: &IndexLine, state: NameState, body: Bytes) -> Result<Verdict, String> {
+        let digest = Sha256Digest::of(&body);
+        if line.checksum.parse::<Sha256Digest>().ok() != Some(digest) {
+            return Ok(Verdict::Refuse(vec![download::other_bytes(&digest)]));
+        }
+        let evidence = self.evidence(&digest).await;
+        let (service, line) = (Arc::clone(self), line.clone());
+        let deciding = tokio::task::spawn_blocking(move || {
+            let candidate = Candidate {
+                name: &line.description.name,
+                version: &line.description.version,
+                archive: &body,
+                claimed: Some(&line.description),
+            };
+            service.decide_knowing(&candidate, &evidence, state)
+        });
+        let decided = deciding.await.map_err(|error| error.to_string())?;
+        decided.map_err(|error| error.to_string())
+    }
+
+    async fn yank(&self, line: &IndexLine, findings: &[Finding], headers: &HeaderMap) -> Look {
+        let (name, version) = (&line.description.name, &line.description.version);
+        let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+        let causes: Vec<&str> = findings.iter().map(|finding| finding.cause.as_str()).collect();
+        let api = match index::upstream_config(self, headers).await {
+            Ok(config) => config.api.clone().unwrap_or_default(),
+            Err(_) => return Look::Later("the registry's config.json cannot be had".to_owned()),
+        };
+        let url = format!("{}/api/v1/crates/{name}/{version}/yank", api.trim_end_matches('/'));
+        let sent = self
+            .http
+            .delete(url)
+            .headers(headers.clone())
+            .timeout(LIMIT)
+            .send()
+            .await;
+        match sent.map(|answer| answer.status()) {
+            Ok(status) if status.is_success() => {
+                tracing::error!(krate = name, version, ?codes, ?causes, "refused after the fact: yanked");
+                Look::Yanked
+            }
+            Ok(status) => Look::Later(format!(
+                "refused ({codes:?}), but the registry answers the yank with {status}"
+            )),
+            Err(_) => Look::Later(format!("refused ({codes:?}), but the registry cannot be asked to yank")),
+        }
+    }
+}
+
+/// 2 s, doubled at each try, an hour at most: for as long as it takes.
+fn delay_secs(tries: u32) -> i64 {
+    1_i64
+        .checked_shl(tries.saturating_add(1).min(12))
+        .unwrap_or(LONGEST_SECS)
+        .min(LONGEST_SECS)
+}
+
+const LONGEST_SECS: i64 = 3600;
+/// How often the queue is looked at when nothing comes in.
+const PAUSE: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_come_ever_rarer_up_to_an_hour() {
+        let delays: Vec<i64> = [0, 1, 10, 11, 1000].map(delay_secs).to_vec();
+        assert_eq!(delays, [2, 4, 2048, 3600, 3600]);
+    }
+}

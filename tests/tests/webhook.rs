@@ -1,0 +1,176 @@
+//! The webhook receiver: a registry without a gate before it still loses what nobody attested.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+use tests::{
+    Gate, Instance, Issuer, Registry, Tools,
+    http::{self, Answer},
+    issuer::Profile,
+    project::{Workshop, fixture},
+    registry,
+    run::run,
+};
+
+const LIMIT: Duration = Duration::from_mins(3);
+const KEY: &[u8] = b"a secret of thirty-two bytes, ok";
+
+struct Scene {
+    instance: Instance,
+    registry: Registry,
+    gate: Gate,
+    workshop: Workshop,
+    _issuer: Issuer,
+    _secrets: tempfile::TempDir,
+}
+
+impl Scene {
+    fn open() -> Self {
+        let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
+        let issuer = Issuer::start().expect("an issuer");
+        let instance = Instance::start(&tools, &issuer).expect("a server");
+        let registry = Registry::start(registry::Options::default()).expect("a registry");
+        let secrets = tempfile::tempdir().expect("a folder");
+        let (token, secret) = (secrets.path().join("token"), secrets.path().join("secret"));
+        std::fs::write(&token, registry.token()).expect("the registry's token");
+        std::fs::write(&secret, format!("whsec_{}\n", STANDARD.encode(KEY))).expect("the hook's secret");
+        let section = format!(
+            "[webhook]\nsecret-file = \"{}\"\nregistry-token-file = \"{}\"\n",
+            secret.display(),
+            token.display()
+        );
+        let policy = format!(
+            "[[rule]]\ncrates = [\"crockford\", \"telltale\"]\nissuer = \"{}\"\n\
+             repository = \"https://github.com/ferris/crockford\"\nworkflow = \".github/workflows/release.yml\"\n\
+             ref = \"refs/tags/*\"\n[[exception]]\ncrate = \"telltale\"\nversion = \"1.0.0\"\n\
+             reason = \"this test is about hooks\"\nexpires = 2999-12-31\n",
+            issuer.url(Profile::GitHub)
+        );
+        let gate = Gate::start_configured(&tools, &instance, &registry, &policy, &section).expect("a gate");
+        let mut workshop = Workshop::open(&tools).expect("a workshop");
+        workshop.know_index("bare", &registry.index_url());
+        Self {
+            instance,
+            registry,
+            gate,
+            workshop,
+            _issuer: issuer,
+            _secrets: secrets,
+        }
+    }
+
+    /// Publishes past the gate, and gives the version.
+    fn publish(&self, name: &str) -> String {
+        let project = self.workshop.adopt(&fixture(name)).expect("a fixture");
+        let mut command = self.workshop.cargo(&project.folder);
+        command
+            .args(["publish", "--registry", "bare", "--allow-dirty"])
+            .env("CARGO_REGISTRIES_BARE_TOKEN", self.registry.token())
+            .env("CARGO_REGISTRIES_BARE_CREDENTIAL_PROVIDER", "cargo:token");
+        let outcome = run(&mut command, LIMIT).expect("cargo runs");
+        assert_eq!(outcome.code, Some(0), "{}", outcome.said());
+        project.version.clone()
+    }
+
+    fn deliver(&self, id: &str, key: &[u8], name: &str, version: &str) -> Answer {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        let data = json!({"crate_name": name, "crate_version": version});
+        let body = json!({"type": "crate_add", "timestamp": "now", "data": data}).to_string();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let signature = hmac::sign(&key, format!("{id}.{now}.{body}").as_bytes());
+        let (now, signature) = (now.to_string(), format!("v1,{}", STANDARD.encode(signature)));
+        let headers = [
+            ("content-type", "application/json"),
+            ("webhook-id", id),
+            ("webhook-timestamp", &now),
+            ("webhook-signature", &signature),
+        ];
+        let url = format!("{}/webhooks/standard", self.gate.url());
+        http::request("POST", &url, &headers, body.as_bytes()).expect("an answer")
+    }
+
+    fn is_yanked(&self, name: &str, version: &str) -> bool {
+        let published = self.registry.version(name, version).expect("it was published");
+        published.line["yanked"] == true
+    }
+
+    fn metrics(&self) -> String {
+        http::get(&format!("{}/metrics", self.gate.url()))
+            .expect("metrics")
+            .text()
+    }
+}
+
+fn wait(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn what_nobody_attested_is_yanked_and_what_the_policy_admits_stays() {
+    let scene = Scene::open();
+    let (good, bad) = (scene.publish("telltale"), scene.publish("crockford"));
+    assert_eq!(
+        scene
+            .deliver("msg_1", b"another secret, of enough bytes", "crockford", &bad)
+            .status,
+        401
+    );
+    assert_eq!(
+        scene.deliver("msg_1", KEY, "telltale", &good).status,
+        202,
+        "unharmed it is taken"
+    );
+    wait("admitted", || {
+        scene.metrics().contains("gate_hints_total{outcome=\"admitted\"} 1")
+    });
+    assert!(!scene.is_yanked("telltale", &good) && !scene.is_yanked("crockford", &bad));
+    assert_eq!(
+        scene.deliver("msg_1", KEY, "crockford", &bad).status,
+        202,
+        "a repeated id does nothing"
+    );
+    assert_eq!(scene.deliver("msg_2", KEY, "crockford", &bad).status, 202);
+    wait("yanked", || scene.is_yanked("crockford", &bad));
+    assert!(!scene.is_yanked("telltale", &good));
+    scene.gate.wait_for_log("gate-no-attestation");
+    assert!(!scene.gate.log().contains(scene.registry.token()), "the log is silent");
+    assert_eq!(scene.deliver("msg_3", KEY, "../etc", "1.0.0").status, 400);
+}
+
+#[test]
+fn nothing_is_yanked_while_the_store_is_away_and_a_queued_hint_survives_a_kill() {
+    let mut scene = Scene::open();
+    let version = scene.publish("crockford");
+    scene.instance.kill();
+    assert_eq!(scene.deliver("msg_1", KEY, "crockford", &version).status, 202);
+    scene.gate.wait_for_log("hint put off");
+    let not_ready = http::get(&format!("{}/readyz", scene.gate.url())).expect("an answer");
+    assert_eq!(not_ready.status, 503);
+    assert_eq!(
+        http::get(&format!("{}/healthz", scene.gate.url()))
+            .expect("an answer")
+            .status,
+        200
+    );
+    scene.gate.kill();
+    scene.gate.serve().expect("the gate again");
+    scene.gate.wait_for_log("hint put off");
+    assert!(!scene.is_yanked("crockford", &version));
+    scene.instance.serve().expect("the server again");
+    wait("yanked", || scene.is_yanked("crockford", &version));
+    let ready = http::get(&format!("{}/readyz", scene.gate.url())).expect("an answer");
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    assert!(ready.header("x-request-id").is_some());
+}
