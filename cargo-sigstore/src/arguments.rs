@@ -89,6 +89,9 @@ pub(crate) enum Command {
     CredentialProvider(command::credential_provider::Arguments),
     /// Keep trust roots: whom to believe, and where to ask
     Trust(command::trust::Arguments),
+    /// Do what the inputs of the GitHub Action say
+    #[command(hide = true)]
+    Ci,
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// Print the manual page, or write those of all commands to a folder

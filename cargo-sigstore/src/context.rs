@@ -1,6 +1,9 @@
 //! What every command is given: options, terminal, environment, clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use verify::UnixTime;
 
@@ -17,18 +20,32 @@ pub(crate) struct Context {
     pub(crate) options: GlobalOptions,
     /// The terminal.
     pub(crate) printer: Printer,
+    /// Variables that stand before those of the environment.
+    variables: Variables,
 }
 
 impl Context {
     /// A context of this process.
-    pub(crate) const fn new(options: GlobalOptions, printer: Printer) -> Self {
-        Self { options, printer }
+    pub(crate) fn new(options: GlobalOptions, printer: Printer) -> Self {
+        Self {
+            options,
+            printer,
+            variables: Variables::default(),
+        }
+    }
+
+    /// The same with variables that stand before those of the environment; children do not get them.
+    pub(crate) fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.0.extend(variables);
+        self
     }
 
     /// An environment variable that is set, not empty and UTF-8.
-    #[allow(clippy::unused_self, reason = "the environment is part of the context")]
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
+        let given = self.variables.0.get(name).cloned();
+        given
+            .or_else(|| std::env::var(name).ok())
+            .filter(|value| !value.is_empty())
     }
 
     /// The time by this machine's clock.
@@ -49,6 +66,16 @@ impl Context {
             .build()
             .map_err(|source| Failure::new(Exit::Unavailable, "runtime", &RuntimeError { source }))?;
         runtime.block_on(future)
+    }
+}
+
+/// Variables by name; they may be secrets, so only the names show.
+#[derive(Default)]
+struct Variables(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -86,7 +86,7 @@ fn interactive(context: &Context, trust: &ClientTrustConfig) -> Option<Interacti
         return None;
     }
     let provider = SigningConfig::select(&trust.signing_config.oidc_providers, &[1], context.now())?;
-    let printer = context.printer;
+    let printer = context.printer.clone();
     Some(Interactive {
         issuer: provider.url.clone(),
         client_id: "sigstore".to_owned(),
@@ -100,7 +100,7 @@ fn interactive(context: &Context, trust: &ClientTrustConfig) -> Option<Interacti
 /// On GitHub and Forgejo a secret is hidden from the job's log by saying it once in this way.
 fn mask(context: &Context) -> Option<Mask> {
     context.variable("GITHUB_ACTIONS")?;
-    let printer = context.printer;
+    let printer = context.printer.clone();
     let said = Mutex::new(Vec::new());
     Some(Mask::new(move |secret| {
         let digest = Sha256Digest::of(secret.as_bytes());

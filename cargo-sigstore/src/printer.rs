@@ -5,6 +5,7 @@
 use std::{
     fmt::Display,
     io::{IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,10 +19,20 @@ use crate::{
 };
 
 /// Writes what a command has to say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Printer {
     format: Format,
     quiet: bool,
+    record: Option<Arc<Mutex<Record>>>,
+}
+
+/// What commands said to a printer that records: the data, and the failures, which were shown too.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// Documents that would have gone to stdout.
+    pub(crate) documents: Vec<serde_json::Value>,
+    /// Failures that were shown.
+    pub(crate) failures: Vec<Failure>,
 }
 
 impl Printer {
@@ -30,16 +41,46 @@ impl Printer {
         Self {
             format: options.format,
             quiet: options.quiet,
+            record: None,
         }
     }
 
+    /// A printer that keeps data as documents, instead of writing them, and shows failures to people.
+    pub(crate) fn recording() -> Self {
+        Self {
+            format: Format::Json,
+            quiet: false,
+            record: Some(Arc::default()),
+        }
+    }
+
+    /// Whether data is kept as documents.
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// What was recorded since this was last asked.
+    pub(crate) fn take_record(&self) -> Record {
+        let record = self.record.as_ref();
+        record.map_or_else(Record::default, |record| {
+            std::mem::take(&mut *record.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+
+    fn note_down(&self, note: impl FnOnce(&mut Record)) -> bool {
+        if let Some(record) = &self.record {
+            note(&mut record.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        self.record.is_some()
+    }
+
     /// Whether data is asked for as JSON.
-    pub(crate) const fn is_json(self) -> bool {
+    pub(crate) const fn is_json(&self) -> bool {
         matches!(self.format, Format::Json)
     }
 
     /// Whether data is asked for as SARIF.
-    pub(crate) const fn is_sarif(self) -> bool {
+    pub(crate) const fn is_sarif(&self) -> bool {
         matches!(self.format, Format::Sarif)
     }
 
@@ -48,7 +89,7 @@ impl Printer {
     /// # Errors
     /// A failure with code `output` when stdout cannot be written; a reader that has gone away is no failure.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
-    pub(crate) fn line(self, text: impl Display) -> Result<(), Failure> {
+    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
@@ -64,21 +105,20 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Self::line`].
-    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| {
-            Failure::new(
-                Exit::Bug,
-                "output",
-                &OutputError {
-                    source: std::io::Error::other(error),
-                },
-            )
-        })?;
-        self.line(text)
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let unwritable = |error| {
+            let source = std::io::Error::other(error);
+            Failure::new(Exit::Bug, "output", &OutputError { source })
+        };
+        let document = serde_json::to_value(value).map_err(unwritable)?;
+        if self.note_down(|record| record.documents.push(document)) {
+            return Ok(());
+        }
+        self.line(serde_json::to_string_pretty(value).map_err(unwritable)?)
     }
 
     /// Tells of a step: a verb of at most 12 characters as cargo prints it, then what it is about.
-    pub(crate) fn status(self, verb: &str, message: impl Display) {
+    pub(crate) fn status(&self, verb: &str, message: impl Display) {
         if !self.quiet {
             to_stderr(&format_args!("{} {message}", format!("{verb:>12}").green().bold()));
         }
@@ -86,12 +126,12 @@ impl Printer {
 
     /// Warns.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
-    pub(crate) fn warn(self, message: impl Display) {
+    pub(crate) fn warn(&self, message: impl Display) {
         to_stderr(&format_args!("{}{} {message}", "warning".yellow().bold(), ":".bold()));
     }
 
     /// Tells of something worth knowing.
-    pub(crate) fn note(self, message: impl Display) {
+    pub(crate) fn note(&self, message: impl Display) {
         if !self.quiet {
             to_stderr(&format_args!("{}{} {message}", "note".cyan().bold(), ":".bold()));
         }
@@ -99,13 +139,14 @@ impl Printer {
 
     /// A command to the runner of GitHub Actions or Forgejo, which reads the output of a step.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
-    pub(crate) fn workflow_command(self, name: &str, value: &str) {
+    pub(crate) fn workflow_command(&self, name: &str, value: &str) {
         to_stderr(&format_args!("::{name}::{value}"));
     }
 
     /// Shows a failure: sentence and code, causes, facts, one hint. With `--format json` one JSON object on one line.
-    pub(crate) fn failure(self, failure: &Failure) {
-        if self.is_json() {
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let recorded = self.note_down(|record| record.failures.push(failure.clone()));
+        if self.is_json() && !recorded {
             to_stderr(&serde_json::json!({ "error": failure.to_json() }));
         } else {
             to_stderr(&Shown(failure).to_string().trim_end());
@@ -113,7 +154,7 @@ impl Printer {
     }
 
     /// A progress bar of `length` steps; invisible unless stderr is a terminal.
-    pub(crate) fn progress(self, length: u64, verb: &str) -> ProgressBar {
+    pub(crate) fn progress(&self, length: u64, verb: &str) -> ProgressBar {
         let visible = std::io::stderr().is_terminal() && !self.quiet && !self.is_json() && !self.is_sarif();
         let target = if visible {
             ProgressDrawTarget::stderr()

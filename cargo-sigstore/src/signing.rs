@@ -8,7 +8,7 @@ use verify::{Sha256Digest, signing_config::ClientTrustConfig};
 
 use crate::{
     context::Context,
-    evidence::finding::identity_json,
+    evidence::finding::{identity_json, log_entries_json},
     failure::Failure,
     file, identity_token,
     printer::{table, visible},
@@ -84,6 +84,7 @@ impl Receipt {
             "predicateType": verified.predicate_type(),
             "identity": verified.identity().map(identity_json),
             "logIndex": verified.log_index(),
+            "logEntries": log_entries_json(verified),
             "times": times,
             "checks": verified.checks(),
         })

@@ -1,6 +1,7 @@
 //! One module per command: its arguments and `run(&Arguments, &Context) -> Result<Exit, Failure>`.
 
 pub(crate) mod attest;
+pub(crate) mod ci;
 pub(crate) mod completions;
 pub(crate) mod credential_provider;
 pub(crate) mod identity;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::CredentialProvider(arguments) => credential_provider::run(arguments, context),
         Command::Man(arguments) => man::run(arguments, context),
         Command::Trust(arguments) => trust::run(arguments, context),
+        Command::Ci => Ok(ci::run(context)),
     }
 }
 

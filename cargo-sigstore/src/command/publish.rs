@@ -76,6 +76,12 @@ pub(crate) struct Arguments {
     /// Do not build what was packaged
     #[arg(long)]
     no_verify: bool,
+    /// Make no bill of materials
+    #[arg(long)]
+    no_sbom: bool,
+    /// Pass over a version that the registry has already, even with other bytes
+    #[arg(long)]
+    skip_existing: bool,
     /// Let cargo and build scripts see this environment variable, although it looks like a secret
     #[arg(long, value_name = "NAME")]
     keep_env: Vec<String>,
@@ -108,6 +114,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     Ok(Exit::Yes)
 }
 
+/// Packages only: what `publish` does before any token is asked for. Gives the paths of the crates.
+///
+/// # Errors
+/// Those of selection, git and cargo, and of the archives that came of it.
+pub(crate) fn package(arguments: &Arguments, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let (releases, _, target) = packaged(arguments, context)?;
+    let path = |release: &Release| target.join("package").join(release.file.file_name());
+    Ok(releases.iter().map(path).collect())
+}
+
 /// Steps 1 and 2 of a working tree: package in a scrubbed child, read what came of it.
 fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
     let cargo = Cargo::new(&arguments.keep_env, context.options.quiet, context.options.offline);
@@ -134,6 +150,12 @@ fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, R
                 cargo: version.clone(),
                 options: options(arguments),
                 ..release(package, &metadata, &registry)?
+            })
+        })
+        .map(|release: Result<Release, Failure>| {
+            release.map(|release| Release {
+                sbom: release.sbom.filter(|_| !arguments.no_sbom),
+                ..release
             })
         })
         .collect::<Result<_, Failure>>()?;
@@ -190,6 +212,8 @@ struct Publishing<'a> {
     services: Services,
     /// Folder of the bundle files.
     folder: PathBuf,
+    /// Folder of the crates.
+    crates: PathBuf,
 }
 
 impl<'a> Publishing<'a> {
@@ -214,10 +238,10 @@ impl<'a> Publishing<'a> {
             registry_store: config.attestations(),
         };
         let services = Services::new(context, http, trust, sources)?;
-        let folder = if arguments.crate_file.is_some() {
-            target
+        let (folder, crates) = if arguments.crate_file.is_some() {
+            (target.clone(), target)
         } else {
-            target.join("sigstore")
+            (target.join("sigstore"), target.join("package"))
         };
         Ok(Self {
             arguments,
@@ -228,6 +252,7 @@ impl<'a> Publishing<'a> {
             exchange,
             services,
             folder,
+            crates,
         })
     }
 
@@ -283,7 +308,13 @@ impl<'a> Publishing<'a> {
             let [one, _] = &files;
             self.context.printer.line(one.display())?;
         }
-        Ok(attested.to_json(release, &files))
+        let mut document = attested.to_json(release, &files);
+        if let Some(members) = document.as_object_mut() {
+            let path = self.crates.join(release.file.file_name());
+            members.insert("crate".to_owned(), path.display().to_string().into());
+            members.insert("index".to_owned(), self.registry.index_url.as_str().into());
+        }
+        Ok(document)
     }
 
     /// Whether the registry has these very bytes: then an earlier run got this far.
@@ -300,6 +331,14 @@ impl<'a> Publishing<'a> {
         match found {
             None => Ok(false),
             Some(digest) if digest == file.digest => Ok(true),
+            Some(digest) if self.arguments.skip_existing => {
+                self.context.printer.warn(format_args!(
+                    "{} has another {}: sha256:{digest}",
+                    self.registry.display_name(),
+                    file.file_name()
+                ));
+                Ok(true)
+            }
             Some(digest) => Err(Error::Published {
                 file_name: file.file_name(),
                 registry: self.registry.display_name().to_owned(),

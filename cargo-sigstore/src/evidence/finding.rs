@@ -112,14 +112,24 @@ pub(crate) fn proof_json(proof: &Verified) -> Value {
         "identity": proof.identity().map(identity_json),
         "predicateType": proof.predicate_type(),
         "subject": proof.subject().map(|subject| subject.name.as_str()),
-        "logEntries": proof.log_entries().iter().map(|entry| json!({
-            "log": entry.log_url, "logId": hex::encode(entry.log_id), "index": entry.index, "kind": entry.kind,
-        })).collect::<Vec<_>>(),
+        "logEntries": log_entries_json(proof),
         "times": proof.times().iter().map(|time| json!({
             "time": time.at.to_string(), "source": source_name(&time.source),
         })).collect::<Vec<_>>(),
         "checks": proof.checks(),
     })
+}
+
+/// The log entries whose proof held.
+pub(crate) fn log_entries_json(proof: &Verified) -> Vec<Value> {
+    let entries = proof.log_entries().iter();
+    entries
+        .map(|entry| {
+            json!({
+                "log": entry.log_url, "logId": hex::encode(entry.log_id), "index": entry.index, "kind": entry.kind,
+            })
+        })
+        .collect()
 }
 
 /// An identity with every claim.

@@ -31,6 +31,12 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
             "notEstablished": NOT_ESTABLISHED,
             "artifacts": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
         }))?;
+        // The document holds the refusals; who records it shows them to people too.
+        if context.printer.is_recording() {
+            for refusal in refusals(findings, expectations) {
+                context.printer.failure(&refusal.failure);
+            }
+        }
         return Ok(exit);
     }
     if context.printer.is_sarif() {

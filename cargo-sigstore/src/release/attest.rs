@@ -16,7 +16,12 @@ use verify::{
 
 use crate::{
     context::Context,
-    evidence::{bundle_file, finding::identity_json, judgement::differs, store::Store},
+    evidence::{
+        bundle_file,
+        finding::{identity_json, log_entries_json},
+        judgement::differs,
+        store::Store,
+    },
     failure::Failure,
     file, identity_token, network,
     release::statements::{Kind, Release, statements},
@@ -165,6 +170,7 @@ impl Attested {
                 "kind": kind.name(),
                 "predicateType": signed.verified.predicate_type(),
                 "logIndex": signed.verified.log_index(),
+                "logEntries": log_entries_json(&signed.verified),
                 "time": signed.verified.times().first().map(|time| time.at.to_string()),
             })).collect::<Vec<_>>(),
             "files": files,

@@ -73,7 +73,7 @@ fn tell(
     why: Option<&str>,
     document: &Value,
 ) -> Result<(), Failure> {
-    let printer = context.printer;
+    let printer = &context.printer;
     printer.line(format_args!(
         "{}  sha256:{}",
         release.file.file_name(),
