@@ -2,6 +2,7 @@
 //!
 //! Everything listens on 127.0.0.1 and dies with the value that started it.
 
+pub mod action;
 pub mod authority;
 pub mod ci;
 pub mod clients;

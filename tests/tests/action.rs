@@ -1,0 +1,432 @@
+//! The GitHub Action: what it takes and gives is documented, and `cargo sigstore ci` does it, here without any runner.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
+use serde_json::{Value, json};
+use tests::{
+    Registry, Stage,
+    action::{RunnerFiles, members, source, variable},
+    ci::Release,
+    project::{Project, fixture},
+    registry::Options,
+    run::{Outcome, run},
+    service::Service,
+};
+
+const LIMIT: Duration = Duration::from_mins(5);
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_input_and_output_is_mapped_and_documented() {
+    let action = read(&source().join("action.yml"));
+    let readme = read(&source().join("README.md"));
+    let sources = source().join("../cargo-sigstore/src/command/ci");
+    let (inputs_rs, report_rs) = (read(&sources.join("inputs.rs")), read(&sources.join("report.rs")));
+    let script = read(&source().join("run.sh"));
+    let inputs = members(&action, "inputs");
+    assert!(inputs.len() >= 28, "{inputs:?}");
+    for (name, text) in &inputs {
+        let mapping = format!("{}: ${{{{ inputs.{name} }}}}\n", variable(name));
+        assert!(action.contains(&mapping), "action.yml does not map {name}");
+        assert!(
+            readme.contains(&format!("| `{name}` |")),
+            "README.md lacks the input {name}"
+        );
+        let used = inputs_rs.contains(&format!("\"{name}\"")) || script.contains(&variable(name));
+        assert!(used, "nobody reads the input {name}");
+        assert!(
+            text.contains("description: ") && text.contains("default: '"),
+            "{name}: {text}"
+        );
+    }
+    let mapped = action.matches("CARGO_SIGSTORE_INPUT_").count();
+    assert_eq!(mapped, inputs.len(), "action.yml maps what is no input");
+    let outputs = members(&action, "outputs");
+    assert_eq!(outputs.len(), 9, "{outputs:?}");
+    for (name, text) in &outputs {
+        assert!(text.contains(&format!("steps.unix.outputs.{name} ")), "{name}: {text}");
+        assert!(
+            readme.contains(&format!("| `{name}` |")),
+            "README.md lacks the output {name}"
+        );
+        assert!(
+            report_rs.contains(&format!("(\"{name}\", ")),
+            "nobody sets the output {name}"
+        );
+    }
+    // Text of a script never holds an expression: a value could end the word it stands in.
+    for line in action.lines().filter(|line| line.trim_start().starts_with("run:")) {
+        assert!(!line.contains("${{"), "{line}");
+    }
+}
+
+/// A stage with a registry and a crate to release.
+struct Scene {
+    stage: Stage,
+    registry: Registry,
+    project: Project,
+    release: Release,
+}
+
+/// What a step did.
+struct Step {
+    outcome: Outcome,
+    files: RunnerFiles,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Step {
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.outputs[name]).unwrap_or_else(|_| panic!("{name}: {:?}", self.outputs))
+    }
+
+    fn succeeded(self) -> Self {
+        assert_eq!(self.outcome.code, Some(0), "{}", self.outcome.said());
+        self
+    }
+
+    /// The one error annotation, unescaped.
+    fn refused(&self, exit: i32, code: &str) -> String {
+        let said = self.outcome.said();
+        assert_eq!(self.outcome.code, Some(exit), "{said}");
+        let start = format!("::error title=cargo-sigstore {code}::");
+        let text = said.lines().find_map(|line| line.strip_prefix(&start));
+        let text = text.unwrap_or_else(|| panic!("no {code} in {said}"));
+        text.replace("%0A", "\n").replace("%25", "%")
+    }
+}
+
+impl Scene {
+    fn open() -> Self {
+        let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
+        let registry = Registry::start(Options::default()).expect("a registry");
+        let mut stage = stage;
+        stage.workshop.know("fixture", &registry);
+        let project = stage.workshop.adopt(&fixture("crockford")).expect("a crate");
+        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
+        Self {
+            stage,
+            registry,
+            project,
+            release,
+        }
+    }
+
+    /// `cargo sigstore ci` with these inputs, in a job without any permission.
+    fn command(&self, inputs: &[(&str, &str)]) -> Command {
+        let mut command = self.stage.workshop.cargo_sigstore(&self.project.folder);
+        let instance = self.stage.instance.trust("trust_config.json");
+        command
+            .arg("ci")
+            .env(variable("instance"), instance)
+            .env(variable("registry"), "fixture")
+            .envs(self.release.github_environment_without_permission(&self.stage.issuer));
+        for (name, value) in inputs {
+            command.env(variable(name), value);
+        }
+        command
+    }
+
+    /// The same in a job with `id-token: write` and the registry's token.
+    fn publishing(&self, inputs: &[(&str, &str)]) -> Command {
+        let mut command = self.command(inputs);
+        command
+            .env(variable("registry-token"), self.registry.token())
+            .envs(self.release.github_environment(&self.stage.issuer));
+        command
+    }
+
+    fn step(&self, mut command: Command) -> Step {
+        let files = RunnerFiles::new(self.stage.path("runner")).expect("files");
+        files.give(&mut command);
+        let outcome = run(&mut command, LIMIT).expect("it runs");
+        let outputs = files.outputs();
+        Step {
+            outcome,
+            files,
+            outputs,
+        }
+    }
+
+    fn published_digest(&self) -> String {
+        let version = self.registry.version("crockford", "0.3.1").expect("a version");
+        verify::Sha256Digest::of(&version.bytes).to_string()
+    }
+}
+
+#[test]
+fn publish_uploads_what_it_attested_and_tells_the_runner() {
+    let scene = Scene::open();
+    let step = scene.step(scene.publishing(&[("command", "publish")])).succeeded();
+    let digest = scene.published_digest();
+    assert_eq!(step.json("digests"), json!({"crockford-0.3.1.crate": digest}));
+    let published = step.json("published");
+    assert_eq!(published[0]["cksum"], digest);
+    assert_eq!(
+        (&published[0]["name"], &published[0]["version"]),
+        (&json!("crockford"), &json!("0.3.1"))
+    );
+    assert_eq!(step.outputs["identity"], scene.release.github_subject());
+    assert_eq!(step.json("log-entries").as_array().expect("a list").len(), 3);
+    assert_eq!(step.outputs["version"], env!("CARGO_PKG_VERSION"));
+    for path in step.outputs["bundle-paths"]
+        .lines()
+        .chain([step.outputs["crate-files"].as_str()])
+    {
+        assert!(Path::new(path).is_file(), "{path}");
+    }
+    let summary = step.files.text("GITHUB_STEP_SUMMARY");
+    for words in [
+        "| crate | sha256 | identity | log index | bundle |",
+        &digest,
+        &scene.release.github_subject(),
+    ] {
+        assert!(summary.contains(words), "{summary}");
+    }
+    assert_eq!(step.files.text("GITHUB_ARTIFACTS").trim(), step.outputs["crate-files"]);
+    let said = &step.outcome.stderr;
+    let first = said.lines().next().expect("a line");
+    assert_eq!(
+        first,
+        format!("::add-mask::{}", scene.registry.token()),
+        "secrets are masked before anything else"
+    );
+    assert_eq!(said.matches(scene.registry.token()).count(), 1, "{said}");
+    assert_eq!(
+        said.matches("::group::Verify crockford-0.3.1.crate as a consumer would")
+            .count(),
+        1,
+        "{said}"
+    );
+    assert!(
+        said.contains("::notice title=cargo-sigstore::Published: crockford-0.3.1.crate%0A"),
+        "{said}"
+    );
+    assert!(!said.contains("::error"), "{said}");
+
+    // Again: what is there is passed over.
+    let again = scene.step(scene.publishing(&[])).succeeded();
+    assert_eq!(again.json("published"), json!([]));
+    assert_eq!(scene.registry.uploads().len(), 1);
+}
+
+#[test]
+fn one_job_packages_without_a_token_and_another_publishes_without_a_compiler() {
+    let scene = Scene::open();
+    let crates = scene.stage.path("crates");
+    let folder = crates.display().to_string();
+    let packaged = scene
+        .step(scene.command(&[("command", "package"), ("output-dir", &folder)]))
+        .succeeded();
+    let digests = packaged.outputs["digests"].clone();
+    assert_eq!(
+        packaged.outputs["crate-files"],
+        format!("{folder}/crockford-0.3.1.crate")
+    );
+
+    // The second job has neither the sources nor cargo.
+    let empty = scene.stage.path("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let pattern = format!("{folder}/*.crate");
+    let publish = |digests: &str| {
+        let inputs = [("crate-files", pattern.as_str()), ("digests", digests)];
+        let mut command = scene.publishing(&inputs);
+        command.current_dir(&empty).env("PATH", &empty);
+        scene.step(command)
+    };
+    let other = json!({"crockford-0.3.1.crate": "0".repeat(64)}).to_string();
+    let text = publish(&other).refused(1, "ci-digest");
+    assert!(text.contains("expected: 0000") && text.contains("hint: "), "{text}");
+    assert!(
+        scene.registry.uploads().is_empty(),
+        "a crate with another digest was uploaded"
+    );
+    let step = publish(&digests).succeeded();
+    assert_eq!(step.outputs["digests"], digests);
+    assert_eq!(step.json("digests")["crockford-0.3.1.crate"], scene.published_digest());
+}
+
+#[test]
+fn a_job_without_permission_is_told_the_line_to_add() {
+    let scene = Scene::open();
+    let mut command = scene.command(&[]);
+    command.env(variable("registry-token"), scene.registry.token());
+    let step = scene.step(command);
+    let text = step.refused(2, "E-ID-NOPERM");
+    assert!(text.contains("id-token: write") && text.contains('\n'), "{text}");
+    assert!(text.chars().count() <= 4096);
+    assert!(step.files.text("GITHUB_STEP_SUMMARY").contains("E-ID-NOPERM"));
+    assert!(scene.registry.uploads().is_empty());
+    scene.step(scene.publishing(&[])).succeeded();
+}
+
+#[test]
+fn sign_attest_verify_and_setup_do_what_their_names_say() {
+    let scene = Scene::open();
+    let file = scene.stage.write("crockford-0.3.1.crate", "bytes").expect("a file");
+    let file = file.display().to_string();
+    let out = scene.stage.path("out").display().to_string();
+    let signed = [
+        ("command", "sign"),
+        ("crate-files", file.as_str()),
+        ("output-dir", &out),
+    ];
+    let step = scene.step(scene.publishing(&signed)).succeeded();
+    assert_eq!(
+        step.outputs["bundle-paths"],
+        format!("{out}/crockford-0.3.1.crate.sigstore.json")
+    );
+
+    let predicate = scene.stage.write("p.json", r#"{"result": "PASSED"}"#).expect("a file");
+    let predicate = predicate.display().to_string();
+    let kind = "https://in-toto.io/attestation/test-result/v0.1";
+    let inputs = [
+        ("command", "attest"),
+        ("crate-files", file.as_str()),
+        ("predicate-type", kind),
+        ("predicate-path", &predicate),
+    ];
+    assert!(
+        scene
+            .step(scene.publishing(&inputs[..3]))
+            .refused(2, "ci-input")
+            .contains("predicate-path")
+    );
+    let step = scene.step(scene.publishing(&inputs)).succeeded();
+    assert_eq!(step.json("log-entries").as_array().expect("a list").len(), 1);
+
+    let rule = format!(
+        "[[crate]]\nname = \"crockford\"\nidentity = \"{}\"\nissuer = \"{}\"\n",
+        scene.release.github_subject(),
+        scene.stage.issuer.url(tests::issuer::Profile::GitHub)
+    );
+    let policy = |text: &str| {
+        scene
+            .stage
+            .write("sigstore.toml", text)
+            .expect("a policy")
+            .display()
+            .to_string()
+    };
+    let verify = |policy: &str| {
+        let inputs = [
+            ("command", "verify"),
+            ("crate-files", file.as_str()),
+            ("policy", policy),
+        ];
+        scene.step(scene.command(&inputs))
+    };
+    let step = verify(&policy(&rule)).succeeded();
+    assert!(step.files.text("GITHUB_STEP_SUMMARY").contains("| result |"));
+    verify(&policy(&rule.replace("ferris", "mallory"))).refused(1, "identity-mismatch");
+
+    let step = scene.step(scene.command(&[("command", "setup")])).succeeded();
+    let path = PathBuf::from(&step.outputs["path"]);
+    assert_eq!(
+        Path::new(step.files.text("GITHUB_PATH").trim()),
+        path.parent().expect("a folder")
+    );
+}
+
+#[test]
+fn inputs_that_cannot_be_are_refused() {
+    let scene = Scene::open();
+    for (input, value) in [
+        ("command", "deploy"),
+        ("dry-run", "yes"),
+        ("provenance", "false"),
+        ("sbom", "spdx"),
+        ("trusted-publishing", "sometimes"),
+        ("digests", "[]"),
+        ("working-directory", "/no/such/folder"),
+        ("instance", "https://sigstore.example/trust.json"),
+    ] {
+        let text = scene.step(scene.publishing(&[(input, value)])).refused(2, "ci-input");
+        assert!(text.contains(&format!("`{input}`")), "{text}");
+    }
+    let text = scene
+        .step(scene.publishing(&[("crate-files", "*.none")]))
+        .refused(2, "ci-files");
+    assert!(text.contains("`*.none`"), "{text}");
+    // A value that looks like an option stays a value.
+    scene
+        .step(scene.publishing(&[("packages", "--workspace")]))
+        .refused(2, "package-selection");
+    assert!(scene.registry.uploads().is_empty());
+    let dry = scene.step(scene.publishing(&[("dry-run", "true")])).succeeded();
+    assert!(dry.files.text("GITHUB_STEP_SUMMARY").contains("Would be published"));
+    assert!(scene.registry.uploads().is_empty());
+    scene.step(scene.publishing(&[])).succeeded();
+}
+
+/// Bundles that GitHub's API was sent, with the authorization.
+type Received = Arc<Mutex<Vec<(Value, String)>>>;
+
+async fn attestations(
+    State(received): State<Received>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> (axum::http::StatusCode, Json<Value>) {
+    let authorization = headers["authorization"].to_str().unwrap_or_default().to_owned();
+    let mut received = received.lock().expect("a lock");
+    if authorization != "Bearer ghs_right" {
+        return (
+            axum::http::StatusCode::FORBIDDEN,
+            Json(json!({"message": "Resource not accessible by integration"})),
+        );
+    }
+    received.push((body["bundle"].clone(), authorization));
+    (axum::http::StatusCode::CREATED, Json(json!({"id": received.len()})))
+}
+
+#[test]
+fn github_gets_the_bundles_when_asked() {
+    let scene = Scene::open();
+    let received = Received::default();
+    let state = Arc::clone(&received);
+    let github = Service::start(|_| {
+        Router::new()
+            .route("/repos/ferris/crockford/attestations", post(attestations))
+            .with_state(state)
+    })
+    .expect("a service");
+    let step = |token: &str| {
+        let inputs = [("github-attestations", "true"), ("github-token", token)];
+        let mut command = scene.publishing(&inputs);
+        command.env("GITHUB_API_URL", github.url());
+        scene.step(command)
+    };
+    let step = step("ghs_right").succeeded();
+    let urls: Vec<&str> = step.outputs["attestation-urls"].lines().collect();
+    assert_eq!(urls.len(), 3);
+    assert_eq!(urls[0], "https://github.com/ferris/crockford/attestations/1");
+    let received = received.lock().expect("a lock");
+    assert!(received.iter().all(|(bundle, _)| bundle["dsseEnvelope"].is_object()));
+    assert!(step.outcome.stderr.contains("::add-mask::ghs_right"));
+
+    let file = scene.stage.write("a.txt", "a").expect("a file").display().to_string();
+    let inputs = [
+        ("command", "sign"),
+        ("crate-files", file.as_str()),
+        ("github-attestations", "true"),
+        ("github-token", "ghs_wrong"),
+    ];
+    let mut command = scene.publishing(&inputs);
+    command.env("GITHUB_API_URL", github.url());
+    drop(received);
+    let text = scene.step(command).refused(1, "ci-github");
+    assert!(
+        text.contains("not accessible") && text.contains("attestations: write"),
+        "{text}"
+    );
+}
