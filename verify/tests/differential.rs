@@ -2,7 +2,7 @@
 //! [`verify::PublicKey`], and `p256`.
 //!
 //! Cases are drawn from a seeded stream, so that a failure can be repeated. `SIGSTORE_DIFFERENTIAL_CASES` asks for more
-//! than the few that fit into a debug run (a million take about ten minutes in a release build), and
+//! than the few that fit into a debug run (a million take four minutes of CPU in a release build), and
 //! `SIGSTORE_DIFFERENTIAL_SEED` for others.
 #![allow(
     clippy::disallowed_methods,
