@@ -201,12 +201,11 @@ enum Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let exit = if matches!(error, Error::Refused { .. }) {
-            Exit::Refused
+        let failure = if matches!(error, Error::Refused { .. }) {
+            Self::new(Exit::Refused, "trusted-publishing", &error)
         } else {
-            Exit::Unavailable
+            Self::new(Exit::Unavailable, "trusted-publishing", &error)
         };
-        let failure = Self::new(exit, "trusted-publishing", &error);
         failure.hint(
             "compare these claims with the crate's trusted publisher at the registry; a crate that is not there yet \
              (E-TP-NEW) is published once with a token of the registry, `--trusted-publishing never`",
