@@ -2,12 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use axum::{Router, body::Bytes, extract::State, http::Uri};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+};
 use tests::{
     Registry, Stage,
     action::{Act, RunnerFiles, source, variable},
@@ -64,13 +69,11 @@ impl Mirror {
     }
 }
 
-async fn answer(State(mirror): State<Mirror>, uri: Uri) -> Result<Bytes, axum::http::StatusCode> {
+async fn answer(State(mirror): State<Mirror>, uri: Uri) -> Result<Bytes, StatusCode> {
     mirror.requests.lock().expect("a lock").push(uri.path().to_owned());
     let files = mirror.files.lock().expect("a lock");
     let found = files.iter().find(|(path, _)| path == uri.path());
-    found
-        .map(|(_, bytes)| bytes.clone())
-        .ok_or(axum::http::StatusCode::NOT_FOUND)
+    found.map(|(_, bytes)| bytes.clone()).ok_or(StatusCode::NOT_FOUND)
 }
 
 /// A copy of the Action whose release is our own binary, and the mirror that has it.
@@ -488,4 +491,108 @@ fn a_job_downloads_the_binary_once_and_notices_changes() {
         changed.said()
     );
     assert!(changed.said().contains("was changed since"), "{}", changed.said());
+}
+
+/// A registry that exchanges identities and never answers an upload; it notes method, path and authorization.
+#[derive(Clone, Default)]
+struct Stalling(Arc<Mutex<Vec<(String, String)>>>);
+
+const UPLOAD_TOKEN: &str = "cio_tp_0123456789abcdefghijklmnopqrstuv";
+
+impl Stalling {
+    fn serve(&self) -> Service {
+        let state = self.clone();
+        Service::start(|base| {
+            let state = (state, base.to_owned());
+            Router::new().fallback(stall).with_state(state)
+        })
+        .expect("a service")
+    }
+
+    fn saw(&self, method: &str) -> Option<String> {
+        let seen = self.0.lock().expect("a lock");
+        let found = seen.iter().find(|(known, _)| known == method);
+        found.map(|(_, authorization)| authorization.clone())
+    }
+
+    fn await_request(&self, method: &str, within: Duration) -> Option<String> {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if let Some(authorization) = self.saw(method) {
+                return Some(authorization);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+async fn stall(
+    State((registry, base)): State<(Stalling, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let seen = (method.to_string(), authorization.unwrap_or_default().to_owned());
+    if uri.path() != "/index/config.json" {
+        registry.0.lock().expect("a lock").push(seen);
+    }
+    match (method.as_str(), uri.path()) {
+        ("GET", "/index/config.json") => (StatusCode::OK, format!(r#"{{"dl": "{base}/dl", "api": "{base}"}}"#)),
+        ("POST", _) => (StatusCode::OK, format!(r#"{{"token": "{UPLOAD_TOKEN}"}}"#)),
+        ("DELETE", _) => (StatusCode::NO_CONTENT, String::new()),
+        ("PUT", _) => std::future::pending().await,
+        _ => (StatusCode::NOT_FOUND, String::new()),
+    }
+}
+
+#[test]
+fn a_cancelled_job_gives_its_registry_token_back() {
+    // What the runner sends first, and what it sends when that did not help.
+    for signal in ["INT", "TERM"] {
+        let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
+        let registry = Stalling::default();
+        let service = registry.serve();
+        let project = stage.workshop.adopt(&fixture("crockford")).expect("a crate");
+        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
+        let mut package = stage.workshop.cargo(&project.folder);
+        package.args(["package", "--quiet", "--no-verify"]);
+        run(&mut package, LIMIT).and_then(Outcome::success).expect("packaged");
+        let mut command = Command::new("sh");
+        command
+            .arg(source().join("run.sh"))
+            .env("GITHUB_ACTION_PATH", source())
+            .env("CARGO_SIGSTORE_HOME", stage.path("sigstore-home"))
+            .env("CARGO_HOME", stage.path("cargo-home"))
+            .env(variable("binary"), stage.tools.cargo_sigstore())
+            .env(variable("crate-files"), stage.path("target/package/*.crate"))
+            .env(
+                variable("registry"),
+                format!("stalling=sparse+{}/index/", service.url()),
+            )
+            .env(variable("instance"), stage.instance.trust("trust_config.json"))
+            .env(variable("trusted-publishing"), "always")
+            .envs(release.github_environment(&stage.issuer))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(stage.path("log")).expect("a log"));
+        let mut step = command.spawn().expect("it starts");
+        let log = || std::fs::read_to_string(stage.path("log")).unwrap_or_default();
+        let upload = registry.await_request("PUT", Duration::from_mins(1));
+        assert_eq!(upload.as_deref(), Some(UPLOAD_TOKEN), "{}", log());
+        assert_eq!(
+            registry.saw("DELETE"),
+            None,
+            "the token is needed until the upload ends"
+        );
+        let mut kill = Command::new("kill");
+        let sent = run(kill.args(["-s", signal, &step.id().to_string()]), LIMIT);
+        sent.and_then(Outcome::success).expect("the signal is sent");
+        let revoked = registry.await_request("DELETE", Duration::from_secs(7));
+        let ended = step.wait().expect("it ends");
+        assert_eq!(revoked, Some(format!("Bearer {UPLOAD_TOKEN}")), "{}", log());
+        assert!(!ended.success(), "a cancelled step is no success");
+        assert!(!log().contains(UPLOAD_TOKEN), "{}", log());
+    }
 }
