@@ -16,4 +16,4 @@ pub mod timestamp;
 
 pub use error::{Class, Error, Service};
 pub use http::{Http, HttpOptions};
-pub use signer::{Signed, Signer, SigningSession};
+pub use signer::{ManagedKey, ManagedSession, Signed, Signer, SigningSession};

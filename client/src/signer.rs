@@ -3,6 +3,7 @@
 //! Every answer is checked against the trusted root before the next step uses it; nothing leaves this module that the
 //! verifier would refuse.
 
+mod managed;
 mod session;
 
 use std::sync::Arc;
@@ -20,7 +21,10 @@ use verify::{
     signing_config::{ClientTrustConfig, Service as ConfiguredService, SigningConfig},
 };
 
-pub use self::session::{Signed, SigningSession};
+pub use self::{
+    managed::{ManagedKey, ManagedSession},
+    session::{Signed, SigningSession},
+};
 use crate::{
     Error, Http, Service,
     authority::CertificateAuthority,
@@ -113,6 +117,12 @@ impl Signer {
         let identity = self.check_certificate(&leaf, clock::now())?;
         check_identity(token, &identity)?;
         Ok(SigningSession::new(Arc::clone(&self.services), key, leaf, identity))
+    }
+
+    /// Signs with a key that the verifiers know, instead of a certified one. Log and timestamp authority are the same.
+    #[must_use]
+    pub fn managed(&self, key: ManagedKey) -> ManagedSession {
+        ManagedSession::new(Arc::clone(&self.services), key)
     }
 
     fn check_certificate(&self, leaf: &Certificate, now: UnixTime) -> Result<WorkloadIdentity, Error> {

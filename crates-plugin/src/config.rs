@@ -19,7 +19,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 use url::Url;
 
-use crate::{operation::Operation, trusted_publishing::TrustedPublishing, webhook::Webhook};
+use crate::{
+    attest::AttestConfig,
+    mirror::{CRATES_IO, MirrorConfig},
+    operation::Operation,
+    trusted_publishing::TrustedPublishing,
+    webhook::Webhook,
+};
 
 /// What the gate stands before, whom it believes and where it keeps its verdicts.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +45,12 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where evidence is found.
     pub evidence: EvidenceSource,
+    /// With what the registry signs what it accepted; without it signs nothing.
+    #[serde(default)]
+    pub attest: Option<AttestConfig>,
+    /// Whether, and for which source, the gate is a mirror that takes no publishes.
+    #[serde(default)]
+    pub mirror: Option<MirrorConfig>,
     /// Largest `.crate`, in bytes.
     #[serde(default = "default_archive_bytes")]
     pub archive_bytes: u64,
@@ -91,6 +103,13 @@ impl Config {
             .map_or(Ok(()), TrustedPublishing::check)
             .map_err(str::to_owned)?;
         Ok(config)
+    }
+
+    /// Whether dependencies without a registry are of the registry behind the gate.
+    #[must_use]
+    pub fn mirrors_crates_io(&self) -> bool {
+        let mirror = self.mirror.as_ref();
+        self.upstream.mirrors_crates_io || mirror.is_some_and(|mirror| mirror.source == CRATES_IO)
     }
 
     /// Index URL as clients of the gate write it, without `sparse+`.

@@ -12,6 +12,8 @@ use package::Description;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use verify::{Sha256Digest, UnixTime};
 
+pub mod outbox;
+
 /// The verdicts of one gate.
 #[derive(Debug)]
 pub struct Ledger {
@@ -50,6 +52,7 @@ impl Ledger {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(outbox::SCHEMA)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })

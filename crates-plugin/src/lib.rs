@@ -4,9 +4,12 @@
 //! [`decision::Verdict`] out. Around it stand the [`ledger`] that keeps verdicts and the [`service`] that speaks
 //! cargo's registry protocol on both sides.
 
+pub mod attest;
 pub mod config;
+mod crash;
 pub mod decision;
 pub mod ledger;
+pub mod mirror;
 pub mod operation;
 pub mod policy;
 pub mod records;

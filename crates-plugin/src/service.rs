@@ -4,7 +4,7 @@
 //! other call of the web API passes as it is. When evidence cannot be had the gate defers (503), never opens and never says "refused".
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderMap, HeaderName, Method, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::{get, put},
+    routing::{get, post, put},
 };
 use client::{attestations::AttestationStore, http::Endpoint};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -26,18 +26,24 @@ use verify::{Budget, Sha256Digest, UnixTime, Verifier};
 
 use crate::{
     Config, RegistryPolicy,
+    attest::{AttestError, Attestor},
+    crash::CrashPoint,
     decision::{Candidate, Evidence, Gate, History, NameState, Verdict},
     ledger::{Key, Ledger, LedgerError},
     policy::FirstPublish,
     records::{self, Records},
 };
 
+mod attestations;
 mod download;
 mod exchange;
+mod files;
 mod hook;
 mod index;
 mod observe;
+mod outbox;
 mod publish;
+mod range;
 
 /// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +75,9 @@ pub enum StartError {
     /// The clients cannot be made.
     #[error("HTTP client: {0}")]
     Client(#[from] client::Error),
+    /// The registry cannot sign.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     /// The upstream client cannot be made.
     #[error("HTTP client")]
     Http(#[from] reqwest::Error),
@@ -79,7 +88,14 @@ pub enum StartError {
 pub struct Service {
     config: Config,
     http: reqwest::Client,
+    /// Follows redirects: a registry may keep its archives elsewhere, and clients must not be sent there past the gate.
+    archives: reqwest::Client,
+    /// Archives being read whole and decided on, each of them up to its limit in memory.
+    deciding: tokio::sync::Semaphore,
     store: AttestationStore,
+    attestor: Option<Attestor>,
+    /// Wakes the worker that finishes uploads.
+    accepted: tokio::sync::Notify,
     ledger: Ledger,
     records: Records,
     exchange: Option<exchange::Exchange>,
@@ -95,8 +111,8 @@ pub struct Service {
     admitted: RwLock<HashMap<(String, String), Sha256Digest>>,
     /// The registry's `config.json` and when it was fetched.
     upstream: RwLock<Option<(Instant, Arc<index::UpstreamConfig>)>>,
-    /// Crates with an index line that is left out: their index files are never answered with "not modified".
-    doctored: RwLock<HashSet<String>>,
+    /// Index files as they were answered last.
+    files: files::Files,
 }
 
 impl Service {
@@ -108,9 +124,11 @@ impl Service {
         let budget = Budget::default();
         let policy = RegistryPolicy::from_toml(&String::from_utf8_lossy(&read(&config.policy)?))?;
         let trust = read(&config.trust)?;
-        let root = verify::signing_config::ClientTrustConfig::from_json(&trust, &budget)
-            .map(|config| config.trusted_root)
-            .or_else(|_| verify::TrustedRoot::from_json(&trust, &budget))?;
+        let services = verify::signing_config::ClientTrustConfig::from_json(&trust, &budget).ok();
+        let root = match &services {
+            Some(services) => services.trusted_root.clone(),
+            None => verify::TrustedRoot::from_json(&trust, &budget)?,
+        };
         std::fs::create_dir_all(&config.data).map_err(|source| StartError::File {
             path: config.data.display().to_string(),
             source,
@@ -125,18 +143,19 @@ impl Service {
             "https://github.com/rust-lang/crates.io-index",
             "sparse+https://index.crates.io/",
         ];
-        let mirrored = crates_io.into_iter().filter(|_| config.upstream.mirrors_crates_io);
+        let mirrored = crates_io.into_iter().filter(|_| config.mirrors_crates_io());
         Ok(Arc::new(Self {
             ledger: Ledger::open(&config.data)?,
             records: Records::open(&config.data).map_err(LedgerError::from)?,
             exchange: exchange::Exchange::open(&config)?,
             receiver: hook::Receiver::open(&config)?,
             places: observe::Places::new(&config),
-            store: AttestationStore::new(http, endpoint),
-            http: reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .build()?,
+            store: AttestationStore::new(http.clone(), endpoint),
+            attestor: outbox::attestor(&config, http, services)?,
+            accepted: tokio::sync::Notify::new(),
+            http: upstream_client(reqwest::redirect::Policy::none())?,
+            archives: upstream_client(reqwest::redirect::Policy::limited(REDIRECTS))?,
+            deciding: tokio::sync::Semaphore::new(DECIDING),
             registries: Registries::new(own.iter().map(String::as_str).chain(mirrored)),
             limits: Limits {
                 compressed_bytes: config.archive_bytes,
@@ -147,7 +166,7 @@ impl Service {
             policy: RwLock::new(Arc::new(policy)),
             admitted: RwLock::default(),
             upstream: RwLock::default(),
-            doctored: RwLock::default(),
+            files: files::Files::default(),
             budget,
             config,
         }))
@@ -185,6 +204,8 @@ impl Service {
                 axum::routing::post(exchange::exchange).delete(exchange::revoke),
             )
             .route("/webhooks/standard", axum::routing::post(hook::receive))
+            .route("/api/v1/attestations/query", post(attestations::query))
+            .route("/api/v1/attestations/{digest}", get(attestations::of_digest))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(observe::ready))
             .route("/metrics", get(move || std::future::ready(metrics.render())))
@@ -219,32 +240,34 @@ impl Service {
         }
     }
 
-    /// Decides, and keeps an admission before anybody acts on it.
-    fn decide(&self, candidate: &Candidate<'_>, evidence: &Evidence) -> Result<Verdict, LedgerError> {
-        self.decide_knowing(candidate, evidence, NameState::Taken)
+    /// Whether the verdict on this version depends on evidence: an exception or no rule at all does not ask for any.
+    fn needs_evidence(&self, name: &str, version: &str) -> bool {
+        let policy = self.policy();
+        policy.rule_for(name).is_some() && policy.exception_for(name, version, now()).is_none()
     }
 
-    /// The same for a publish, which may be the first of its name.
-    fn decide_knowing(
+    /// Decides, and keeps an admission before anybody acts on it.
+    fn decide(
         &self,
+        policy: &RegistryPolicy,
         candidate: &Candidate<'_>,
         evidence: &Evidence,
         name: NameState,
     ) -> Result<Verdict, LedgerError> {
-        let policy = self.policy();
         let history = self.history(candidate, name)?;
         let index_url = format!("sparse+{}", self.config.index_url());
         let gate = Gate {
-            policy: &policy,
+            policy,
             verifier: &self.verifier,
             registries: &self.registries,
-            index_url: (!self.config.upstream.mirrors_crates_io).then_some(index_url.as_str()),
+            index_url: (!self.config.mirrors_crates_io()).then_some(index_url.as_str()),
             limits: &self.limits,
             budget: &self.budget,
             history: &history,
         };
         let verdict = gate.decide(candidate, evidence, now());
         if let Verdict::Admit(admission) = &verdict {
+            CrashPoint::VerdictLost.reach();
             for warning in &admission.warnings {
                 tracing::warn!(
                     krate = candidate.name,
@@ -258,9 +281,11 @@ impl Service {
                 self.records
                     .published(candidate.name, candidate.version, identity, now())?;
             }
-            let key = self.key(admission.digest, &policy);
+            let key = self.key(admission.digest, policy);
             self.ledger
                 .admit(&key, &admission.description, admission.ground.name(), now())?;
+            self.files.forget_crate(candidate.name);
+            CrashPoint::VerdictKept.reach();
             let served = (candidate.name.to_owned(), candidate.version.to_owned());
             self.admitted
                 .write()
@@ -363,13 +388,15 @@ async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response
         Ok(config) => config.api.clone(),
         Err(answer) => return answer,
     };
-    let Some(api) = api.filter(|_| request.uri().path().starts_with("/api/")) else {
+    let is_api = request.uri().path().starts_with("/api/") && service.config.mirror.is_none();
+    let Some(api) = api.filter(|_| is_api) else {
         return (StatusCode::NOT_FOUND, "no such page\n").into_response();
     };
     if let Err(why) = check_passable(request.uri().path()) {
         return (StatusCode::NOT_FOUND, why).into_response();
     }
     let (parts, body) = request.into_parts();
+    let writes = !is_read(&parts.method);
     let path = parts
         .uri
         .path_and_query()
@@ -381,7 +408,13 @@ async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response
         .headers(end_to_end(&parts.headers))
         .body(reqwest::Body::wrap_stream(body.into_data_stream()));
     match forwarded.send().await {
-        Ok(answer) => relay(answer),
+        Ok(answer) => {
+            if writes {
+                // A yank changes an index line, and the path need not say of which crate.
+                service.files.forget();
+            }
+            relay(answer)
+        }
         Err(error) => unavailable(&error),
     }
 }
@@ -460,6 +493,16 @@ async fn read_bounded(mut answer: reqwest::Response, limit: usize) -> Result<Vec
     }
 }
 
+/// A client of the registry. Connections are kept; credentials do not follow a redirect to another host.
+fn upstream_client(redirect: reqwest::redirect::Policy) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .redirect(redirect)
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(concat!("crates-plugin/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     std::fs::read(path).map_err(|source| StartError::File {
         path: path.display().to_string(),
@@ -478,6 +521,12 @@ const fn is_read(method: &Method) -> bool {
 
 /// An index file is small, and a publish waits for it.
 const INDEX_LIMIT: Duration = Duration::from_secs(10);
+/// How long a registry may be silent in the middle of an answer.
+const SILENCE: Duration = Duration::from_mins(1);
+/// From a registry to its storage, and once around it.
+const REDIRECTS: usize = 3;
+/// Four archives of 10 MiB and what is inside them.
+const DECIDING: usize = 4;
 const CONNECT: Duration = Duration::from_secs(5);
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,

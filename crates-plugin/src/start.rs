@@ -93,19 +93,26 @@ fn open(path: &Path) -> Result<(Arc<Service>, Config), Failure> {
     for file in secrets.chain(hook) {
         *file = folder.join(&*file);
     }
+    if let Some(attest) = &mut config.attest {
+        attest.resolve(folder);
+    }
     let service = Service::open(config.clone()).map_err(|error| Failure::Configuration(chain(&error)))?;
     Ok((service, config))
 }
 
 /// Says what the policy means, and what of it deserves a look.
 fn check(path: &Path) -> Result<(), Failure> {
-    let (service, _) = open(path)?;
+    let (service, config) = open(path)?;
     let (report, warnings) = service.policy_report();
     let mut text = report;
     for warning in warnings {
         text.push_str("warning: ");
         text.push_str(&warning);
         text.push('\n');
+    }
+    if let Some(mirror) = &config.mirror {
+        text.push_str("# .cargo/config.toml of those who use this mirror\n");
+        text.push_str(&mirror.cargo_configuration(&config.index_url()));
     }
     std::io::stdout()
         .write_all(text.as_bytes())
@@ -127,6 +134,7 @@ fn serve(path: &Path) -> Result<(), Failure> {
         tracing::info!(address = %config.listen, index = config.index_url(), "serving");
         tokio::spawn(reload_on_hangup(Arc::clone(&service)));
         tokio::spawn(reload_on_change(Arc::clone(&service)));
+        tokio::spawn(Arc::clone(&service).finish_uploads());
         tokio::spawn(Arc::clone(&service).work_on_hints());
         let (stopping, mut stopped) = tokio::sync::watch::channel(false);
         let server = axum::serve(listener, service.router(metrics)).with_graceful_shutdown(async move {

@@ -8,7 +8,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Doing as _, Error, Instance, Registry, Tools, http, instance::free_port};
+use crate::{
+    Doing as _, Error, Instance, Registry, Tools, http,
+    instance::free_port,
+    run::{Outcome, run},
+};
 
 /// A gate that serves; it dies with the value.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub struct Gate {
     folder: TempDir,
     url: String,
     serving: Option<Child>,
+    crash_at: Option<&'static str>,
 }
 
 /// How long the gate may take until it serves.
@@ -42,6 +47,21 @@ impl Gate {
         policy: &str,
         sections: &str,
     ) -> Result<Self, Error> {
+        let index = format!("{}/index/", registry.url());
+        Self::start_with(tools, instance, &index, policy, sections)
+    }
+
+    /// The same before any registry, by its index URL, with `more` sections in the configuration; `{folder}` in it is the gate's own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        tools: &Tools,
+        instance: &Instance,
+        index: &str,
+        policy: &str,
+        more: &str,
+    ) -> Result<Self, Error> {
         let url = format!("http://127.0.0.1:{}", free_port()?);
         let folder = tempfile::Builder::new()
             .prefix("gate-")
@@ -51,10 +71,10 @@ impl Gate {
         let trust = instance.trust("trust_config.json");
         let configuration = format!(
             "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = \"{}\"\npolicy = \"policy.toml\"\ndata = \"data\"\n\
-             [upstream]\nindex = \"{}/index/\"\n[evidence]\nattestations = \"{}\"\n{sections}",
+             [upstream]\nindex = \"{index}\"\n[evidence]\nattestations = \"{}\"\n{}\n",
             trust.display(),
-            registry.url(),
             instance.url(),
+            more.replace("{folder}", &folder.path().display().to_string()),
         );
         std::fs::write(folder.path().join("gate.toml"), configuration).doing("write the gate's configuration")?;
         let mut gate = Self {
@@ -62,6 +82,7 @@ impl Gate {
             folder,
             url,
             serving: None,
+            crash_at: None,
         };
         gate.set_policy(policy)?;
         gate.serve()?;
@@ -88,6 +109,9 @@ impl Gate {
             .arg(self.folder.path().join("gate.toml"))
             .stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(log);
+        if let Some(point) = self.crash_at {
+            command.env("CRATES_PLUGIN_CRASH_AT", point);
+        }
         self.serving = Some(command.spawn().doing("start the gate")?);
         let deadline = Instant::now() + READY_WITHIN;
         while !http::get(&format!("{}/healthz", self.url)).is_ok_and(|answer| answer.status == 200) {
@@ -102,6 +126,54 @@ impl Gate {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// At the next start, dies at this point of a publish; only debug builds of the gate do.
+    pub const fn crash_at(&mut self, point: Option<&'static str>) {
+        self.crash_at = point;
+    }
+
+    /// Whether it died by itself, within this time.
+    #[must_use]
+    pub fn died_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let ended = self.serving.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// `crates-plugin check`.
+    ///
+    /// # Errors
+    /// It could not be run.
+    pub fn check(&self) -> Result<Outcome, Error> {
+        let mut command = Command::new(self.tools.gate());
+        command.arg("check").arg(self.folder.path().join("gate.toml"));
+        run(&mut command, READY_WITHIN)
+    }
+
+    /// Has it read its policy again: SIGHUP.
+    ///
+    /// # Errors
+    /// It does not run, or `kill` does not.
+    pub fn reload(&self) -> Result<(), Error> {
+        let process = self
+            .process()
+            .ok_or_else(|| Error::new("reload the gate", "it does not run"))?;
+        let mut command = Command::new("kill");
+        command.args(["-HUP", &process.to_string()]);
+        run(&mut command, READY_WITHIN)?.success().map(drop)
+    }
+
+    /// The process id, while serving.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.serving.as_ref().map(Child::id)
     }
 
     /// SIGKILL, no warning.

@@ -217,6 +217,48 @@ fn a_tampered_download_does_not_leave_the_gate() {
 }
 
 #[test]
+fn head_range_and_conditional_requests_pass_and_a_range_is_of_admitted_bytes() {
+    let scene = Scene::open(|_| EVERYBODY.to_owned());
+    let project = scene.project("crockford");
+    assert_eq!(scene.cargo(&project, &["publish", "--registry", "gate"]).code, Some(0));
+    let published = scene.registry.version("crockford", "0.3.1").expect("it was published");
+    let url = format!("{}/dl/crockford/0.3.1/download", scene.gate.url());
+    let asked = |method: &str, headers: &[(&str, &str)]| http::request(method, &url, headers, b"").expect("an answer");
+    let head = asked("HEAD", &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    let part = asked("GET", &[("range", "bytes=5-9")]);
+    assert_eq!((part.status, part.body.as_slice()), (206, &published.bytes[5..10]));
+    let total = published.bytes.len();
+    assert_eq!(
+        part.header("content-range"),
+        Some(format!("bytes 5-9/{total}").as_str())
+    );
+    assert_eq!(asked("GET", &[("range", "bytes=9999999-")]).status, 416);
+    assert_eq!(asked("POST", &[]).status, 405);
+
+    let index = format!("{}/index/cr/oc/crockford", scene.gate.url());
+    let first = http::get(&index).expect("the file");
+    let tag = first.header("etag").expect("a tag").to_owned();
+    assert_eq!(
+        first.header("etag"),
+        http::get(&format!("{}/index/cr/oc/crockford", scene.registry.url()))
+            .expect("the file")
+            .header("etag")
+    );
+    let again = http::request("GET", &index, &[("if-none-match", &tag)], b"").expect("an answer");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+
+    let mut tampered = published.bytes.clone();
+    *tampered.last_mut().expect("bytes") ^= 1;
+    scene.registry.replace("crockford", "0.3.1", &tampered, false);
+    let cut = http::request("GET", &url, &[("range", "bytes=5-9")], b"");
+    assert!(
+        cut.is_err() || cut.is_ok_and(|answer| answer.body.is_empty()),
+        "not even a part of what was not admitted"
+    );
+}
+
+#[test]
 fn without_the_attestation_store_the_gate_defers_and_remembers() {
     let mut scene = Scene::open(only_ferris);
     let project = scene.project("crockford");
@@ -301,10 +343,18 @@ fn hostile_uploads_are_refused() {
         assert!(matches!(answer.status, 400 | 403), "{code}: {}", answer.text());
         assert!(answer.text().contains(code), "{code}: {}", answer.text());
     }
+    // Two members of one name: whichever the registry takes, the gate compared the other.
+    let doubled = metadata
+        .to_string()
+        .replacen('{', "{\"deps\":[{\"name\":\"b\",\"version_req\":\"^1\"}],", 1);
+    let body = package::publish::join(doubled.as_bytes(), &archive(&honest)).expect("a body");
+    let url = format!("{}/api/v1/crates/new", scene.gate.url());
+    let answer = http::request("PUT", &url, &[("authorization", scene.registry.token())], &body).expect("an answer");
+    assert_eq!(answer.status, 400, "{}", answer.text());
     assert_eq!(scene.registry.uploads().len(), 0);
     let accepted = upload(&metadata, &archive(&honest), b"");
     assert_eq!(accepted.status, 200, "{}", accepted.text());
-    println!("{} hostile uploads refused", cases.len());
+    println!("{} hostile uploads refused", cases.len() + 1);
 }
 
 #[test]

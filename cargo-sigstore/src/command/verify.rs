@@ -22,6 +22,7 @@ use crate::{
         expectation::{Expectations, Severity, Signer},
         finding::{Finding, Outcome},
         judgement::{Case, Demands, Judge},
+        registry::RegistryStatement,
         report, sarif,
         store::Store,
         target::{Place, Subject, Target},
@@ -124,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         .map(|wanted| wanted.case(signer.as_ref(), &expectations, cache.as_ref()))
         .collect();
     let mut findings = judge.judge(&cases)?;
-    let open = open(&wanted, &findings);
+    let open = open(&wanted, &findings, &expectations);
     if !open.is_empty() {
         let fetching = Fetching {
             arguments,
@@ -182,6 +183,7 @@ impl Wanted {
             bundles,
             every: !self.given.is_empty(),
             signer: signer.or(named),
+            registries: &expectations.registries,
         }
     }
 }
@@ -412,11 +414,14 @@ fn find_lockfile() -> Option<PathBuf> {
 }
 
 /// Positions of those that more evidence might help: nothing was given for them and what was cached is not enough.
-fn open(wanted: &[Wanted], findings: &[Finding]) -> Vec<usize> {
+fn open(wanted: &[Wanted], findings: &[Finding], expectations: &Expectations) -> Vec<usize> {
     let pairs = wanted.iter().zip(findings).enumerate();
     pairs
         .filter(|(_, (wanted, finding))| {
-            wanted.given.is_empty() && matches!(finding.outcome, Outcome::Unattested | Outcome::Refused)
+            let pinned = finding.registry.iter().any(RegistryStatement::is_pinned);
+            let unheard = !expectations.registries.is_empty() && !pinned;
+            let unproven = matches!(finding.outcome, Outcome::Unattested | Outcome::Refused);
+            wanted.given.is_empty() && (unproven || unheard)
         })
         .map(|(position, _)| position)
         .collect()

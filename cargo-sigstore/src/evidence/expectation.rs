@@ -9,6 +9,12 @@
 //! identity = "https://github.com/tokio-rs/tokio/.github/workflows/release.yml@refs/tags/{name}-{version}"
 //! issuer = "https://token.actions.githubusercontent.com"
 //! claims = { runner-environment = "github-hosted" }
+//!
+//! [[registry]]                 # whose statements count as evidence
+//! name = "acme"
+//! verifier = "https://crates.example"
+//! identity = "https://crates.example/robots/gate"   # or: key = "registry.pub"
+//! issuer = "https://issuer.example"
 //! ```
 
 use std::{collections::BTreeMap, path::Path};
@@ -17,6 +23,7 @@ use serde::Deserialize;
 use verify::{Policy, identity::Claim};
 
 use crate::{
+    evidence::registry::RegistryPin,
     failure::{Exit, Failure},
     file,
 };
@@ -32,6 +39,9 @@ pub(crate) struct Expectations {
     /// Who signs which crates; an exact name is stronger than a beginning, else the first wins.
     #[serde(rename = "crate")]
     rules: Vec<Rule>,
+    /// Registries whose statements count.
+    #[serde(rename = "registry")]
+    pub(crate) registries: Vec<RegistryPin>,
 }
 
 /// How much something matters.
@@ -73,7 +83,13 @@ impl Expectations {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = file::read(path, FILE_BYTES)?;
         let text = String::from_utf8_lossy(&bytes);
-        Self::from_toml(&text).map_err(|error| Failure::from(error).fact("file", path.display()))
+        let of_file = |failure: Failure| failure.fact("file", path.display());
+        let mut expectations = Self::from_toml(&text).map_err(|error| of_file(error.into()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for registry in &mut expectations.registries {
+            registry.load(folder).map_err(of_file)?;
+        }
+        Ok(expectations)
     }
 
     pub(super) fn from_toml(text: &str) -> Result<Self, Error> {
@@ -149,6 +165,12 @@ pub(crate) enum Error {
         /// Why.
         source: verify::Error,
     },
+    /// A registry that names no signer, or two.
+    #[error("registry `{name}` cannot be pinned")]
+    Registry {
+        /// As written.
+        name: String,
+    },
     /// An unknown claim.
     #[error("there is no claim `{name}`")]
     Claim {
@@ -164,6 +186,9 @@ impl From<Error> for Failure {
             Error::Identity { .. } => {
                 "write the whole subject alternative name and the issuer, as `cargo sigstore inspect` prints them"
                     .to_owned()
+            }
+            Error::Registry { .. } => {
+                "name `identity` and `issuer`, or the PEM file of its public `key`, and not both".to_owned()
             }
             Error::Claim { .. } => {
                 let names: Vec<&str> = Claim::ALL.iter().map(|claim| claim.name()).collect();

@@ -7,7 +7,10 @@ use verify::{
     verifier::TimeSource,
 };
 
-use crate::{evidence::target::Subject, failure::Failure};
+use crate::{
+    evidence::{registry::RegistryStatement, target::Subject},
+    failure::Failure,
+};
 
 /// One artifact and what was established about it.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Finding {
     pub(crate) proofs: Vec<Verified>,
     /// Why others did not, or why nobody could look.
     pub(crate) refusals: Vec<Failure>,
+    /// What registries say.
+    pub(crate) registry: Vec<RegistryStatement>,
 }
 
 /// The answer about one artifact.
@@ -58,6 +63,7 @@ impl Finding {
             outcome,
             proofs: Vec::new(),
             refusals: Vec::new(),
+            registry: Vec::new(),
         }
     }
 
@@ -94,7 +100,7 @@ impl Finding {
     /// The finding as JSON.
     pub(crate) fn to_json(&self) -> Value {
         let (name, version) = self.subject.package.clone().unzip();
-        json!({
+        let mut document = json!({
             "artifact": self.subject.label,
             "name": name,
             "version": version,
@@ -102,7 +108,12 @@ impl Finding {
             "outcome": self.outcome.name(),
             "evidence": self.proofs.iter().map(proof_json).collect::<Vec<_>>(),
             "refusals": self.refusals.iter().map(Failure::to_json).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(document) = document.as_object_mut().filter(|_| !self.registry.is_empty()) {
+            let statements = self.registry.iter().map(RegistryStatement::to_json).collect();
+            document.insert("registry".to_owned(), statements);
+        }
+        document
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     evidence::{
         expectation::Signer,
         finding::{Finding, Outcome},
+        registry::{self, Registrar, RegistryPin},
         target::Subject,
     },
     failure::{Exit, Failure},
@@ -36,6 +37,8 @@ pub(crate) struct Case<'a> {
     pub(crate) every: bool,
     /// Who is expected to have signed.
     pub(crate) signer: Option<&'a Signer>,
+    /// Registries whose statements count.
+    pub(crate) registries: &'a [RegistryPin],
 }
 
 /// Judges with one trusted root at one time.
@@ -99,11 +102,20 @@ impl Judge {
             .iter()
             .map(|case| self.demands.policy(case))
             .collect::<Result<Vec<_>, _>>()?;
+        let split: Vec<(Vec<&Bundle>, Vec<&Bundle>)> = cases
+            .iter()
+            .map(|case| {
+                case.bundles
+                    .iter()
+                    .partition(|bundle| !self.is_of_registry(case, bundle))
+            })
+            .collect();
         let items: Vec<BatchItem<'_>> = cases
             .iter()
             .zip(&policies)
-            .flat_map(|(case, policy)| {
-                case.bundles.iter().map(|bundle| BatchItem {
+            .zip(&split)
+            .flat_map(|((case, policy), (bundles, _))| {
+                bundles.iter().map(|bundle| BatchItem {
                     bundle,
                     artifact: case.artifact,
                     policy,
@@ -116,11 +128,44 @@ impl Judge {
             .into_iter();
         Ok(cases
             .iter()
-            .map(|case| {
-                let of_case = outcomes.by_ref().take(case.bundles.len()).collect();
-                finding(case, of_case, self.demands.key.is_some())
+            .zip(&split)
+            .map(|(case, (bundles, statements))| {
+                let of_case = outcomes.by_ref().take(bundles.len()).collect();
+                let mut finding = finding(case, bundles, of_case, self.demands.key.is_some());
+                self.add_registries(case, statements, &mut finding);
+                finding
             })
             .collect())
+    }
+
+    fn registrar<'a>(&'a self, case: &'a Case<'_>) -> Registrar<'a> {
+        Registrar {
+            verifier: &self.verifier,
+            now: self.now,
+            pins: case.registries,
+        }
+    }
+
+    /// Whether a bundle is to be judged as a registry's statement. What the user named is so only when a pinned registry signed it:
+    /// otherwise it is to hold like anything else that was named.
+    fn is_of_registry(&self, case: &Case<'_>, bundle: &Bundle) -> bool {
+        let named = case.every || self.demands.key.is_some();
+        registry::is_statement(bundle)
+            && (!named || self.registrar(case).is_pinned(bundle, &case.subject, &case.artifact))
+    }
+
+    /// What registries say of the artifact. A statement that does not hold is nothing.
+    fn add_registries(&self, case: &Case<'_>, statements: &[&Bundle], finding: &mut Finding) {
+        for bundle in statements {
+            let Ok(statement) = self.registrar(case).judge(bundle, &case.subject, &case.artifact) else {
+                continue;
+            };
+            if let Some(wrong) = statement.failure().filter(|_| case.every) {
+                finding.refusals.push(wrong.clone());
+                finding.outcome = Outcome::Refused;
+            }
+            finding.registry.push(statement);
+        }
     }
 
     /// Bundles that a certificate of a trusted authority stands behind: worth keeping.
@@ -140,15 +185,15 @@ fn threads(items: usize) -> NonZeroUsize {
 }
 
 /// What the outcomes of a case's bundles say together.
-fn finding(case: &Case<'_>, outcomes: Vec<Result<Verified, Error>>, by_key: bool) -> Finding {
+fn finding(case: &Case<'_>, bundles: &[&Bundle], outcomes: Vec<Result<Verified, Error>>, by_key: bool) -> Finding {
     let mut finding = Finding::without(case.subject.clone(), Outcome::Unattested);
-    for (bundle, outcome) in case.bundles.iter().zip(outcomes) {
+    for (bundle, outcome) in bundles.iter().zip(outcomes) {
         match outcome {
             Ok(proof) => finding.proofs.push(proof),
             Err(error) => finding.refusals.push(refusal(&error, bundle, &case.subject)),
         }
     }
-    if case.bundles.is_empty() {
+    if bundles.is_empty() {
         return finding;
     }
     let agreement = agreement(&finding.proofs, case);

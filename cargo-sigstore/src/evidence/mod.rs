@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod expectation;
 pub(crate) mod finding;
 pub(crate) mod judgement;
+pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod sarif;
 pub(crate) mod store;

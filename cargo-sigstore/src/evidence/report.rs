@@ -44,6 +44,9 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
         return Ok(exit);
     }
     context.printer.line(human_table(findings))?;
+    for finding in findings {
+        say_registries(context, finding);
+    }
     for refusal in refusals(findings, expectations) {
         context.printer.failure(&refusal.failure);
     }
@@ -172,6 +175,18 @@ fn summary(findings: &[Finding]) -> String {
         .map(|(outcome, count)| format!("{count} {}", outcome.name()))
         .collect();
     format!("{} artifacts: {}", findings.len(), counts.join(", "))
+}
+
+/// What registries say of an artifact.
+fn say_registries(context: &Context, finding: &Finding) {
+    for statement in &finding.registry {
+        if let Some(failure) = statement.failure() {
+            context.printer.failure(failure);
+        }
+        if let Some(line) = statement.line(&finding.subject.label) {
+            context.printer.note(line);
+        }
+    }
 }
 
 /// Why findings are no yes, one after another.

@@ -77,26 +77,9 @@ impl SigningSession {
     /// those of [`crate::log::SignatureLog::create`] and [`crate::timestamp::TimestampAuthority::stamp`];
     /// [`Error::TsaToken`] when the stamp's signer is not trusted; [`Error::Bundle`] when anything else is wrong.
     pub async fn sign_statement(&self, statement_json: &[u8], artifact: Sha256Digest) -> Result<Signed, Error> {
-        let statement = Statement::from_json(statement_json, &Budget::default()).map_err(Error::Statement)?;
-        let name = artifact.to_string();
-        if !statement
-            .subjects
-            .iter()
-            .any(|subject| subject.digest.get("sha256") == Some(&name))
-        {
-            return Err(Error::Statement(verify::Error::SubjectMismatch));
-        }
-        let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement_json);
-        let signature: Signature = self.key.sign(&pae);
-        let signature = signature.to_der().as_bytes().to_vec();
-        let content = Content::Dsse(Envelope {
-            payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
-            payload: statement_json.to_vec(),
-            signatures: vec![EnvelopeSignature {
-                signature: signature.clone(),
-                key_id: String::new(),
-            }],
-        });
+        check_subject(statement_json, artifact)?;
+        let (pae, signature) = sign_pae(&self.key, statement_json);
+        let content = envelope(statement_json, &signature);
         self.finish(content, Sha256Digest::of(&pae), signature, artifact).await
     }
 
@@ -153,8 +136,47 @@ impl SigningSession {
     }
 }
 
+/// The bytes are a statement, and it names the artifact.
+///
+/// # Errors
+/// [`Error::Statement`].
+pub(super) fn check_subject(statement_json: &[u8], artifact: Sha256Digest) -> Result<(), Error> {
+    let statement = Statement::from_json(statement_json, &Budget::default()).map_err(Error::Statement)?;
+    let name = artifact.to_string();
+    let named = |digest: Option<&String>| digest == Some(&name);
+    if statement
+        .subjects
+        .iter()
+        .any(|subject| named(subject.digest.get("sha256")))
+    {
+        Ok(())
+    } else {
+        Err(Error::Statement(verify::Error::SubjectMismatch))
+    }
+}
+
+/// The pre-authentication encoding of a statement and the signature over it, DER.
+pub(super) fn sign_pae(key: &SigningKey, statement_json: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement_json);
+    let signature: Signature = key.sign(&pae);
+    let signature = signature.to_der().as_bytes().to_vec();
+    (pae, signature)
+}
+
+/// A statement in its envelope.
+pub(super) fn envelope(statement_json: &[u8], signature: &[u8]) -> Content {
+    Content::Dsse(Envelope {
+        payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
+        payload: statement_json.to_vec(),
+        signatures: vec![EnvelopeSignature {
+            signature: signature.to_vec(),
+            key_id: String::new(),
+        }],
+    })
+}
+
 /// What the verifier refuses of a bundle whose certificate and log entry were checked before.
-fn unfinished(refusal: verify::Error) -> Error {
+pub(super) fn unfinished(refusal: verify::Error) -> Error {
     use verify::Error as Refusal;
     let time = matches!(
         refusal,

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -17,8 +17,12 @@ use package::publish::IndexLine;
 use sha2::{Digest as _, Sha256};
 use verify::Sha256Digest;
 
-use super::{Service, end_to_end, fault, index, is_read, read_bounded, relay, unavailable};
-use crate::decision::{Candidate, Evidence, Finding, Verdict};
+use super::{
+    Service, end_to_end, fault, index, is_read,
+    range::{Wanted, Window},
+    read_bounded, relay, unavailable,
+};
+use crate::decision::{Candidate, Evidence, Finding, NameState, Verdict};
 
 pub(super) async fn archive(
     State(service): State<Arc<Service>>,
@@ -57,10 +61,20 @@ impl Service {
             },
         };
         let url = self.download_url(name, version, &digest, headers).await?;
-        let request = self.http.request(method.clone(), url).headers(end_to_end(headers));
+        let mut forwarded = end_to_end(headers);
+        for whole_only in [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING] {
+            forwarded.remove(whole_only);
+        }
+        let request = self.archives.request(method.clone(), url).headers(forwarded);
         let answer = request.send().await.map_err(|error| unavailable(&error))?;
-        let whole = answer.status() == StatusCode::OK && *method == Method::GET;
-        Ok(if whole { checked(answer, digest) } else { relay(answer) })
+        Ok(match answer.status() {
+            StatusCode::OK if *method == Method::GET => checked(answer, digest, headers),
+            StatusCode::PARTIAL_CONTENT => StatusCode::BAD_GATEWAY.into_response(),
+            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
+                StatusCode::BAD_GATEWAY.into_response()
+            }
+            _ => relay(answer),
+        })
     }
 
     /// The digest admitted under the present policy for this name and version, without asking anybody.
@@ -87,8 +101,11 @@ impl Service {
                 .insert(served, digest);
             return Ok(Seen::Admitted(digest));
         }
+        let Ok(_one_of_few) = self.deciding.acquire().await else {
+            return Err(plain(StatusCode::SERVICE_UNAVAILABLE, DEFERRED));
+        };
         let url = self.download_url(name, version, &digest, headers).await?;
-        let answer = self.http.get(url).headers(index::credentials(headers)).send().await;
+        let answer = self.archives.get(url).headers(index::credentials(headers)).send().await;
         let answer = answer.map_err(|error| unavailable(&error))?;
         if answer.status() != StatusCode::OK {
             return Err(relay(answer));
@@ -109,7 +126,11 @@ impl Service {
         body: Bytes,
         digest: Sha256Digest,
     ) -> Result<Seen, Response> {
-        let evidence = self.evidence(&digest).await;
+        let evidence = if self.needs_evidence(name, version) {
+            self.evidence(&digest).await
+        } else {
+            Evidence::Bundles(Vec::new())
+        };
         let (service, archive) = (Arc::clone(self), body.clone());
         let (name, version) = (name.to_owned(), version.to_owned());
         let deciding = move || service.decide_download(&name, &version, &archive, &line, &evidence);
@@ -137,7 +158,7 @@ impl Service {
             archive,
             claimed: Some(&line.description),
         };
-        let verdict = self.decide(&candidate, evidence)?;
+        let verdict = self.decide(&self.policy(), &candidate, evidence, NameState::Taken)?;
         if let Verdict::Refuse(_) = &verdict
             && let Ok(inside) = package::Archive::read(archive, name, version, &self.limits)
             && let Ok(manifest) = package::Manifest::of_package(&inside.manifest, name, version, &self.registries)
@@ -145,12 +166,18 @@ impl Service {
             // The index is held against what the archive says, whatever the reason of the refusal.
             self.ledger
                 .describe(&Sha256Digest::of(archive), &manifest.description)?;
+            self.files.forget_crate(name);
         }
         Ok(verdict)
     }
 
     /// The line of this version in the registry's index.
-    async fn index_line(&self, name: &str, version: &str, headers: &HeaderMap) -> Result<IndexLine, Response> {
+    pub(super) async fn index_line(
+        &self,
+        name: &str,
+        version: &str,
+        headers: &HeaderMap,
+    ) -> Result<IndexLine, Response> {
         let url = format!("{}{}", self.config.upstream.index, index_path(name));
         let request = self.http.get(url).headers(index::credentials(headers));
         let answer = request.send().await.map_err(|error| unavailable(&error))?;
@@ -196,35 +223,79 @@ enum Seen {
     Now(Bytes),
 }
 
-/// Streams an answer, hashing; the last chunk follows only when the digest is the admitted one, else the connection breaks.
-fn checked(answer: reqwest::Response, digest: Sha256Digest) -> Response {
-    let (status, mut headers) = (answer.status(), end_to_end(answer.headers()));
-    if let Some(length) = answer.content_length() {
-        headers.insert(header::CONTENT_LENGTH, length.into());
-    }
-    let state = (answer, Sha256::new(), None::<Bytes>, false);
-    let chunks = stream::try_unfold(state, move |(mut answer, mut hash, mut held, ended)| async move {
-        if ended {
-            return Ok(None);
+/// Streams an answer, or the part of it that is asked for, hashing all of it; the last chunk follows only when the digest is the
+/// admitted one, else the connection breaks.
+fn checked(answer: reqwest::Response, digest: Sha256Digest, asked: &HeaderMap) -> Response {
+    let mut headers = end_to_end(answer.headers());
+    let total = answer.content_length();
+    let (status, window) = match total.map(|total| (total, Wanted::of(asked, total))) {
+        Some((total, Wanted::Part(window))) => {
+            let range = format!("bytes {}-{}/{total}", window.start, window.end.saturating_sub(1));
+            headers.extend(HeaderValue::from_str(&range).map(|range| (header::CONTENT_RANGE, range)));
+            headers.insert(header::CONTENT_LENGTH, window.length().into());
+            (StatusCode::PARTIAL_CONTENT, window)
         }
-        loop {
-            let Some(chunk) = answer.chunk().await.map_err(std::io::Error::other)? else {
-                if <[u8; 32]>::from(hash.clone().finalize()) != digest.0 {
-                    tracing::error!(%digest, "the registry serves other bytes than were admitted");
-                    return Err(std::io::Error::other("other bytes than were admitted"));
-                }
-                return Ok(held.map(|last| (last, (answer, hash, None, true))));
-            };
-            hash.update(&chunk);
-            if let Some(earlier) = held.replace(chunk) {
-                return Ok(Some((earlier, (answer, hash, held, false))));
-            }
+        Some((total, Wanted::Unsatisfiable)) => {
+            let range = [(header::CONTENT_RANGE, format!("bytes */{total}"))];
+            return (StatusCode::RANGE_NOT_SATISFIABLE, range).into_response();
         }
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
+        Some((total, Wanted::Whole)) => {
+            headers.insert(header::CONTENT_LENGTH, total.into());
+            (StatusCode::OK, EVERYTHING)
+        }
+        None => (StatusCode::OK, EVERYTHING),
+    };
+    let mut response = Response::new(Body::from_stream(hashed(answer, digest, window)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// State of a stream that is hashed on its way.
+struct Hashing {
+    answer: reqwest::Response,
+    hash: Sha256,
+    offset: u64,
+    /// What is inside the window and follows when more, or the end, is there.
+    held: Bytes,
+    ended: bool,
+}
+
+fn hashed(
+    answer: reqwest::Response,
+    digest: Sha256Digest,
+    window: Window,
+) -> impl stream::Stream<Item = std::io::Result<Bytes>> {
+    let state = Hashing {
+        answer,
+        hash: Sha256::new(),
+        offset: 0,
+        held: Bytes::new(),
+        ended: false,
+    };
+    stream::try_unfold(state, move |mut state| async move {
+        while !state.ended {
+            let Some(chunk) = state.answer.chunk().await.map_err(std::io::Error::other)? else {
+                if <[u8; 32]>::from(state.hash.clone().finalize()) != digest.0 {
+                    tracing::error!(%digest, "the registry serves other bytes than were admitted");
+                    return Err(std::io::Error::other("other bytes than were admitted"));
+                }
+                state.ended = true;
+                return Ok(Some((std::mem::take(&mut state.held), state)));
+            };
+            state.hash.update(&chunk);
+            let piece = window.cut(state.offset, &chunk);
+            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            state.offset = state.offset.saturating_add(length);
+            if !piece.is_empty() {
+                let earlier = std::mem::replace(&mut state.held, piece);
+                if !earlier.is_empty() {
+                    return Ok(Some((earlier, state)));
+                }
+            }
+        }
+        Ok(None)
+    })
 }
 
 fn archive_answer(body: Bytes, length: usize) -> Response {
@@ -277,6 +348,10 @@ fn prefix(name: &str) -> String {
     }
 }
 
+const EVERYTHING: Window = Window {
+    start: 0,
+    end: u64::MAX,
+};
 const DEFERRED: &str = "deferred: the attestation store cannot be asked\nhint: nothing was decided; try again\n";
 
 #[cfg(test)]

@@ -240,7 +240,7 @@ impl Service {
                 archive: &body,
                 claimed: Some(&line.description),
             };
-            service.decide_knowing(&candidate, &evidence, state)
+            service.decide(&service.policy(), &candidate, &evidence, state)
         });
         let decided = deciding.await.map_err(|error| error.to_string())?;
         decided.map_err(|error| error.to_string())

@@ -6,16 +6,20 @@ use std::{
 };
 
 use axum::{
-    body::Body,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use package::publish::IndexLine;
 use serde_json::{Map, Value};
 use verify::Sha256Digest;
 
-use super::{Service, end_to_end, read_bounded, relay, unavailable};
+use super::{
+    Service, end_to_end,
+    files::{FileKey, IndexFile},
+    read_bounded, relay, unavailable,
+};
 
 /// What the registry's `config.json` says.
 #[derive(Clone, Debug)]
@@ -69,10 +73,12 @@ pub(super) async fn config(State(service): State<Arc<Service>>, headers: HeaderM
         "dl".to_owned(),
         format!("{base}/dl/{{crate}}/{{version}}/download").into(),
     );
-    if upstream.api.is_some() {
+    if service.config.mirror.is_some() {
+        document.remove("api");
+    } else if upstream.api.is_some() {
         document.insert("api".to_owned(), base.into());
     }
-    let store = service.config.evidence.attestations.as_str().trim_end_matches('/');
+    let store = service.evidence_base();
     document.insert(
         "attestations".to_owned(),
         format!("{store}/api/v1/attestations/sha256:{{sha256-checksum}}").into(),
@@ -80,44 +86,64 @@ pub(super) async fn config(State(service): State<Arc<Service>>, headers: HeaderM
     axum::Json(Value::Object(document)).into_response()
 }
 
-/// An index file.
+/// An index file: from memory while it is fresh, else from the registry, and looked through when its bytes are new.
 pub(super) async fn file(
     State(service): State<Arc<Service>>,
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    let doctored = service
-        .doctored
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .contains(&name);
-    let mut forwarded = end_to_end(&headers);
-    let ours = headers
-        .get(header::IF_NONE_MATCH)
-        .filter(|tag| tag.as_bytes().starts_with(OUR_TAG.as_bytes()))
-        .cloned();
-    if doctored || ours.is_some() {
-        forwarded.remove(header::IF_NONE_MATCH);
-        forwarded.remove(header::IF_MODIFIED_SINCE);
-    }
-    forwarded.remove(header::ACCEPT_ENCODING);
-    let url = format!("{}{path}", service.config.upstream.index);
-    let answer = match service.http.get(url).headers(forwarded).send().await {
-        Ok(answer) => answer,
-        Err(error) => return unavailable(&error),
+    let key = FileKey::new(path, &headers);
+    let kept = service.files.find(&key);
+    let kept = match kept {
+        Some(file) if file.is_fresh() => return file.answer(&headers),
+        kept => kept,
     };
-    if answer.status() != StatusCode::OK {
-        return relay(answer);
+    match service.fetch_file(key, &headers, kept).await {
+        Ok(file) => file.answer(&headers),
+        Err(answer) => answer,
     }
-    let kept_headers = end_to_end(answer.headers());
-    let body = match read_bounded(answer, INDEX_BYTES).await {
-        Ok(body) => body,
-        Err(answer) => return answer,
-    };
-    match service.without_lies(&name, &body) {
-        None => with(StatusCode::OK, kept_headers, body),
-        Some(honest) => service.doctored_answer(name, honest, kept_headers, ours.as_ref()),
+}
+
+impl Service {
+    /// Asks the registry, with the caller's credentials, whether `kept` is still what it has, and keeps what it says now.
+    async fn fetch_file(
+        &self,
+        key: FileKey,
+        headers: &HeaderMap,
+        kept: Option<Arc<IndexFile>>,
+    ) -> Result<Arc<IndexFile>, Response> {
+        let url = format!("{}{}", self.config.upstream.index, key.path());
+        let mut forwarded = credentials(headers);
+        if let Some(agent) = headers.get(header::USER_AGENT) {
+            forwarded.insert(header::USER_AGENT, agent.clone());
+        }
+        let tag = kept.as_ref().and_then(|file| file.upstream_tag.clone());
+        if let Some(tag) = tag {
+            forwarded.insert(header::IF_NONE_MATCH, tag);
+        }
+        let answer = self.http.get(url).headers(forwarded).send().await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
+        if answer.status() == StatusCode::NOT_MODIFIED
+            && let Some(file) = kept
+        {
+            return Ok(self.files.keep(key, file.renewed()));
+        }
+        if answer.status() != StatusCode::OK {
+            return Err(relay(answer));
+        }
+        let mut kept_headers = end_to_end(answer.headers());
+        let upstream_tag = kept_headers.get(header::ETAG).cloned();
+        let generation = self.files.generation();
+        let mut body = Bytes::from(read_bounded(answer, INDEX_BYTES).await?);
+        if let Some(honest) = self.without_lies(key.name(), &body) {
+            kept_headers.remove(header::LAST_MODIFIED);
+            kept_headers.remove(header::ETAG);
+            let tag = HeaderValue::from_str(&format!("{OUR_TAG}{}\"", Sha256Digest::of(&honest)));
+            kept_headers.extend(tag.ok().map(|tag| (header::ETAG, tag)));
+            body = Bytes::from(honest);
+        }
+        let file = IndexFile::new(kept_headers, body, upstream_tag, generation);
+        Ok(self.files.keep(key, file))
     }
 }
 
@@ -146,32 +172,6 @@ impl Service {
             .collect();
         (honest.len() != lines.len()).then(|| honest.join(&b'\n'))
     }
-
-    fn doctored_answer(
-        &self,
-        name: String,
-        body: Vec<u8>,
-        mut headers: HeaderMap,
-        wanted: Option<&HeaderValue>,
-    ) -> Response {
-        self.doctored
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name);
-        let tag = HeaderValue::from_str(&format!("{OUR_TAG}{}\"", Sha256Digest::of(&body)));
-        headers.remove(header::LAST_MODIFIED);
-        headers.remove(header::ETAG);
-        let Ok(tag) = tag else {
-            return with(StatusCode::OK, headers, body);
-        };
-        let unchanged = wanted == Some(&tag);
-        headers.insert(header::ETAG, tag);
-        if unchanged {
-            with(StatusCode::NOT_MODIFIED, headers, Vec::new())
-        } else {
-            with(StatusCode::OK, headers, body)
-        }
-    }
 }
 
 /// Authorization alone: what the registry needs to know the caller.
@@ -180,13 +180,6 @@ pub(super) fn credentials(headers: &HeaderMap) -> HeaderMap {
         .get(header::AUTHORIZATION)
         .map(|value| (header::AUTHORIZATION, value.clone()));
     named.into_iter().collect()
-}
-
-fn with(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 const CONFIG_BYTES: usize = 64 << 10;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::{Body, to_bytes},
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -13,13 +13,17 @@ use package::PublishRequest;
 use serde_json::{Value, json};
 use verify::Sha256Digest;
 
-use super::{Service, deferred, end_to_end, fault, index, read_bounded, unavailable};
+use super::{Service, deferred, end_to_end, fault, index, now, outbox, read_bounded, unavailable};
 use crate::{
+    crash::CrashPoint,
     decision::{Admission, Candidate, Evidence, Finding, NameState, Verdict},
-    ledger::LedgerError,
+    ledger::{LedgerError, outbox::Upload},
 };
 
 pub(super) async fn publish(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
+    if service.config.mirror.is_some() {
+        return refuse(StatusCode::FORBIDDEN, &[mirror()]);
+    }
     let limit = usize::try_from(service.limits.compressed_bytes)
         .unwrap_or(usize::MAX)
         .saturating_add(REQUEST_OVERHEAD);
@@ -44,13 +48,20 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
     let (deciding, bytes) = (service.clone(), body.clone());
     let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &bytes, &evidence, state)).await;
     match verdict {
-        Ok(Ok(Verdict::Admit(admission))) => forward(&service, &headers, body, &admission).await,
-        Ok(Ok(Verdict::Refuse(findings))) => refuse(StatusCode::FORBIDDEN, &findings),
-        Ok(Ok(Verdict::Defer)) => deferred("the attestation store or the index cannot be asked"),
+        Ok(Ok(Decision::Admit(admission, upload))) => forward(&service, &headers, body, &admission, upload).await,
+        Ok(Ok(Decision::Refuse(findings))) => refuse(StatusCode::FORBIDDEN, &findings),
+        Ok(Ok(Decision::Defer)) => deferred("the attestation store or the index cannot be asked"),
         Ok(Err(Halt::Malformed(error))) => refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
         Ok(Err(Halt::Ledger(error))) => fault(&error),
         Err(error) => fault(&error),
     }
+}
+
+/// A verdict, and with an admission the upload as the ledger has it.
+enum Decision {
+    Admit(Box<Admission>, Upload),
+    Refuse(Vec<Finding>),
+    Defer,
 }
 
 /// Why there is no verdict.
@@ -59,7 +70,8 @@ enum Halt {
     Ledger(LedgerError),
 }
 
-fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) -> Result<Verdict, Halt> {
+/// Decides; verdict and upload are durable when it returns.
+fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) -> Result<Decision, Halt> {
     let request = PublishRequest::split(body).map_err(Halt::Malformed)?;
     let claimed = request.description(&service.registries).map_err(Halt::Malformed)?;
     let candidate = Candidate {
@@ -68,11 +80,31 @@ fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) 
         archive: request.archive,
         claimed: Some(&claimed),
     };
-    service.decide_knowing(&candidate, evidence, name).map_err(Halt::Ledger)
+    let policy = service.policy();
+    let verdict = service.decide(&policy, &candidate, evidence, name);
+    match verdict.map_err(Halt::Ledger)? {
+        Verdict::Admit(admission) => {
+            let upload = outbox::upload(&admission, evidence, &policy);
+            if service.attestor.is_some() {
+                let begun = service.ledger.begin_upload(&upload, outbox::after_forwarding());
+                begun.map_err(Halt::Ledger)?;
+            }
+            CrashPoint::UploadKept.reach();
+            Ok(Decision::Admit(Box::new(admission), upload))
+        }
+        Verdict::Refuse(findings) => Ok(Decision::Refuse(findings)),
+        Verdict::Defer => Ok(Decision::Defer),
+    }
 }
 
 /// Forwards the bytes as they came; the registry's answer passes as it is, with a line of good news where it succeeded.
-async fn forward(service: &Service, headers: &HeaderMap, body: Bytes, admission: &Admission) -> Response {
+async fn forward(
+    service: &Arc<Service>,
+    headers: &HeaderMap,
+    body: Bytes,
+    admission: &Admission,
+    upload: Upload,
+) -> Response {
     let api = match index::upstream_config(service, headers).await {
         Ok(config) => config.api.clone(),
         Err(answer) => return answer,
@@ -81,24 +113,31 @@ async fn forward(service: &Service, headers: &HeaderMap, body: Bytes, admission:
         return refuse(StatusCode::NOT_FOUND, &[no_api()]);
     };
     let url = format!("{}/api/v1/crates/new", api.trim_end_matches('/'));
-    let answer = match service
-        .http
-        .put(url)
-        .headers(end_to_end(headers))
-        .body(body)
-        .send()
-        .await
-    {
+    let request = service.http.put(url).headers(end_to_end(headers)).body(body);
+    // What fails on the way may have arrived: the upload stays in the outbox, and a repeat finds out.
+    let answer = match request.send().await {
         Ok(answer) => answer,
         Err(error) => return unavailable(&error),
     };
-    let (status, kept) = (answer.status(), end_to_end(answer.headers()));
+    let (mut status, mut kept) = (answer.status(), end_to_end(answer.headers()));
     let mut bytes = match read_bounded(answer, ANSWER_BYTES).await {
         Ok(bytes) => bytes,
         Err(answer) => return answer,
     };
-    if status.is_success() {
-        bytes = with_good_news(&bytes, admission).unwrap_or(bytes);
+    CrashPoint::Forwarded.reach();
+    let mut news = vec![admission.ground.to_string()];
+    news.extend(admission.warnings.iter().map(ToString::to_string));
+    let mut accepted = status.is_success() && !says_errors(&bytes);
+    if !accepted && may_be_a_repeat(status) && service.has_in_index(&upload, headers).await {
+        news.push("the registry had these very bytes already".to_owned());
+        (accepted, status, bytes) = (true, StatusCode::OK, b"{}".to_vec());
+        kept = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    }
+    if let Err(error) = settle(service, &upload, accepted, status).await {
+        return fault(error.as_ref());
+    }
+    if accepted {
+        bytes = with_good_news(&bytes, news).unwrap_or(bytes);
     }
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
@@ -106,8 +145,51 @@ async fn forward(service: &Service, headers: &HeaderMap, body: Bytes, admission:
     response
 }
 
+/// Keeps what became of the upload, and has an accepted one attested: nobody waits for that.
+async fn settle(
+    service: &Arc<Service>,
+    upload: &Upload,
+    accepted: bool,
+    status: StatusCode,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (keeping, archive) = (Arc::clone(service), upload.archive);
+    let keep = move || {
+        if accepted {
+            keeping.ledger.accept_upload(&archive, now()).map(drop)
+        } else if status.is_client_error() || status.is_success() {
+            keeping.ledger.forget_upload(&archive)
+        } else {
+            Ok(())
+        }
+    };
+    tokio::task::spawn_blocking(keep).await??;
+    if accepted {
+        CrashPoint::AcceptanceKept.reach();
+        service.files.forget_crate(&upload.name);
+        service.accepted.notify_one();
+    }
+    Ok(())
+}
+
+/// Older registries answer 200 with errors in it.
+fn says_errors(answer: &[u8]) -> bool {
+    let document: Option<Value> = serde_json::from_slice(answer).ok();
+    let errors = document
+        .as_ref()
+        .and_then(|document| document.get("errors")?.as_array());
+    errors.is_some_and(|errors| !errors.is_empty())
+}
+
+/// Whoever the registry does not let publish learns nothing about what it has.
+fn may_be_a_repeat(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+    )
+}
+
 /// The answer with a line in `warnings.other`; registries may answer `"warnings": null` or nothing.
-fn with_good_news(answer: &[u8], admission: &Admission) -> Option<Vec<u8>> {
+fn with_good_news(answer: &[u8], news: Vec<String>) -> Option<Vec<u8>> {
     let mut document: Value = serde_json::from_slice(answer).ok()?;
     let warnings = document.as_object_mut()?.entry("warnings").or_insert(Value::Null);
     if warnings.is_null() {
@@ -117,9 +199,7 @@ fn with_good_news(answer: &[u8], admission: &Admission) -> Option<Vec<u8>> {
     if other.is_null() {
         *other = json!([]);
     }
-    let other = other.as_array_mut()?;
-    other.push(admission.ground.to_string().into());
-    other.extend(admission.warnings.iter().map(|warning| warning.to_string().into()));
+    other.as_array_mut()?.extend(news.into_iter().map(Value::from));
     serde_json::to_vec(&document).ok()
 }
 
@@ -143,6 +223,14 @@ fn too_large(limit: usize) -> Finding {
         code: "package-too-large",
         cause: format!("publish request is larger than {limit} bytes"),
         hint: "leave large files out with `package.exclude`, or ask the operator for a higher limit",
+    }
+}
+
+fn mirror() -> Finding {
+    Finding {
+        code: "gate-mirror",
+        cause: "this gate is a mirror and takes no publishes".to_owned(),
+        hint: "publish to the registry itself: `cargo publish --registry crates-io`",
     }
 }
 
