@@ -98,6 +98,14 @@ impl Workshop {
     /// Copying, git, or reading the manifest failed.
     pub fn adopt(&self, source: &Path) -> Result<Project, Error> {
         let name = source.file_name().unwrap_or_default();
+        self.adopt_as(source, &name.to_string_lossy())
+    }
+
+    /// The same, into a folder of this name.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn adopt_as(&self, source: &Path, name: &str) -> Result<Project, Error> {
         let folder = self.folder().join(name);
         copy(source, &folder).doing(format!("copy {}", source.display()))?;
         git(&folder, &["init", "--quiet", "--initial-branch", "main"])?;

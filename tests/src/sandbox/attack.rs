@@ -123,7 +123,7 @@ fn flip(base64: &str) -> String {
 }
 
 /// The same `.crate` with `addition` at the end of its `src/lib.rs` or `src/main.rs`.
-fn repack(bytes: &[u8], addition: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(super) fn repack(bytes: &[u8], addition: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut output = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
     let mut input = tar::Archive::new(GzDecoder::new(bytes));
     for entry in input.entries()? {

@@ -1,6 +1,8 @@
-//! The sandbox: a release from working tree to lock file, and three attacks on it, each step shown with its evidence.
+//! The sandbox: a release from working tree to lock file, three attacks that a consumer notices, and four that a registry's
+//! gate stops; each step shown with its evidence.
 
 mod attack;
+mod guard;
 mod keep;
 mod release;
 
@@ -30,6 +32,7 @@ pub struct Options {
 /// Everything on stage.
 #[derive(Debug)]
 pub(crate) struct Scene {
+    pub(crate) tools: Tools,
     pub(crate) issuer: Issuer,
     pub(crate) instance: Instance,
     pub(crate) registry: Registry,
@@ -63,6 +66,7 @@ pub fn play(options: &Options) -> Result<(), Error> {
     attack::bundle(&mut scene)?;
     attack::crate_file(&mut scene, &consumer)?;
     attack::identity(&mut scene)?;
+    guard::play(&mut scene)?;
     let took = scene.steps.start.elapsed();
     say(&format!("\nAll of it happened, in {:.1} s.", took.as_secs_f64()));
     if options.keep {
@@ -110,6 +114,7 @@ fn open(options: &Options) -> Result<Scene, Error> {
     );
     let release = Release::of_tag(&format!("ferris/{}", project.name), &project.version, &project.commit);
     Ok(Scene {
+        tools,
         issuer,
         instance,
         registry,

@@ -95,13 +95,19 @@ pub(super) fn verify_lock(scene: &Scene, project: &Project) -> Result<crate::run
     run(&mut command, LIMIT)
 }
 
-/// The fixture consumer, or for a crate of the user's a program that only depends on it.
-fn consumer(scene: &Scene) -> Result<Project, Error> {
-    let project = scene.workshop.adopt(&fixture("consumer"))?;
+/// A program that depends on the crate, in a folder of its own, with nothing beside it.
+pub(super) fn stranger(scene: &Scene, folder: &str) -> Result<Project, Error> {
+    let project = scene.workshop.adopt_as(&fixture("consumer"), folder)?;
     if scene.project.name != "crockford" {
         let main: PathBuf = project.folder.join("src/main.rs");
         std::fs::write(main, "fn main() {\n    println!(\"built\");\n}\n").doing("write the consumer")?;
     }
+    Ok(project)
+}
+
+/// The same with the expectations that a consumer reviews.
+fn consumer(scene: &Scene) -> Result<Project, Error> {
+    let project = stranger(scene, "consumer")?;
     // What a consumer reviews like code: who signs this crate; of the others it is only told.
     let expectations = format!(
         "unattested = \"report\"\n\n[[crate]]\nname = \"{}\"\nidentity = \"{}\"\nissuer = \"{}\"\n",
