@@ -8,7 +8,7 @@ use verify::{
     Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
     agreement::{self, CrateFacts, Expectations, Outcome, Publisher},
     identity::Claim,
-    provenance::package_url,
+    provenance::{PREDICATE_TYPE as PROVENANCE, package_url},
 };
 
 use crate::policy::{FirstPublish, PublisherChange, RegistryPolicy, Rule, Unlisted};
@@ -281,11 +281,50 @@ impl Gate<'_> {
         if bundles.is_empty() {
             return Err(vec![missing_finding(&digest)]);
         }
-        let mut statements = Vec::new();
-        for predicate_type in rule.required_statements() {
-            statements.push(self.statement(rule, predicate_type, &digest, bundles, now)?);
-        }
         let facts = self.facts(candidate, archive, manifest, digest);
+        let mut required = rule.required_statements();
+        let provenance = required.next().unwrap_or(PROVENANCE);
+        let (provenance, level, warnings) = self.agreeing(rule, provenance, &facts, bundles, now)?;
+        let mut statements = vec![provenance];
+        for predicate_type in required {
+            let mut verified = self.statements(rule, predicate_type, &digest, bundles, now)?;
+            statements.push(verified.swap_remove(0));
+        }
+        Ok((Ground::Attested { statements, level }, warnings))
+    }
+
+    /// The first verified provenance that agrees with the crate, its level, and what the policy only warns of; else what is
+    /// wrong with the first. The same archive may have been published to other registries before, with provenance that
+    /// names those.
+    fn agreeing(
+        &self,
+        rule: &Rule,
+        predicate_type: &str,
+        facts: &CrateFacts,
+        bundles: &[Bundle],
+        now: UnixTime,
+    ) -> Result<(Verified, u8, Vec<Finding>), Vec<Finding>> {
+        let mut refused = Vec::new();
+        for provenance in self.statements(rule, predicate_type, &facts.digest, bundles, now)? {
+            match self.agreement(rule, &provenance, facts) {
+                Ok((level, warnings)) => return Ok((provenance, level, warnings)),
+                Err(findings) if refused.is_empty() => refused = findings,
+                Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    /// The level of a provenance that agrees with the crate, and what the policy only warns of; else every difference.
+    fn agreement(
+        &self,
+        rule: &Rule,
+        provenance: &Verified,
+        facts: &CrateFacts,
+    ) -> Result<(u8, Vec<Finding>), Vec<Finding>> {
+        if let Some(event) = denied_event(rule, provenance) {
+            return Err(vec![event]);
+        }
         let expectations = Expectations {
             issuers: vec![rule.issuer.clone()],
             trusted_builders: self.policy.trusted_builders().to_vec(),
@@ -293,13 +332,7 @@ impl Gate<'_> {
             tag_required: rule.tag_required,
             previous: self.history.previous.clone(),
         };
-        let Some(provenance) = statements.first() else {
-            return Err(vec![missing_finding(&digest)]);
-        };
-        if let Some(event) = denied_event(rule, provenance) {
-            return Err(vec![event]);
-        }
-        let report = agreement::examine(provenance, &facts, &expectations, self.budget)
+        let report = agreement::examine(provenance, facts, &expectations, self.budget)
             .map_err(|error| vec![evidence_finding(&error)])?;
         let (changed, differences): (Vec<_>, Vec<_>) =
             report.differences().partition(|check| check.number == CONTINUITY);
@@ -310,30 +343,33 @@ impl Gate<'_> {
             PublisherChange::Warn => {}
             PublisherChange::Refuse => refused.append(&mut warnings),
         }
-        if !refused.is_empty() {
-            return Err(refused);
+        if refused.is_empty() {
+            Ok((report.level, warnings))
+        } else {
+            Err(refused)
         }
-        let level = report.level;
-        Ok((Ground::Attested { statements, level }, warnings))
     }
 
-    /// The first bundle that verifies with this predicate type; else why each did not.
-    fn statement(
+    /// Every bundle that verifies with this predicate type, at least one; else why each did not.
+    fn statements(
         &self,
         rule: &Rule,
         predicate_type: &str,
         digest: &Sha256Digest,
         bundles: &[Bundle],
         now: UnixTime,
-    ) -> Result<Verified, Vec<Finding>> {
+    ) -> Result<Vec<Verified>, Vec<Finding>> {
         let policy = rule_policy(rule, predicate_type).map_err(|error| vec![evidence_finding(&error)])?;
-        let mut findings = Vec::new();
+        let (mut verified, mut findings) = (Vec::new(), Vec::new());
         for bundle in bundles {
             match self.verifier.verify(bundle, &Artifact::Digest(*digest), &policy, now) {
-                Ok(verified) => return Ok(verified),
+                Ok(proof) => verified.push(proof),
                 Err(verify::Error::PredicateType { .. }) => {}
                 Err(error) => findings.push(evidence_finding(&error)),
             }
+        }
+        if !verified.is_empty() {
+            return Ok(verified);
         }
         if findings.is_empty() {
             findings.push(Finding {
