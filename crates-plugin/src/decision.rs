@@ -365,7 +365,12 @@ impl Gate<'_> {
             match self.verifier.verify(bundle, &Artifact::Digest(*digest), &policy, now) {
                 Ok(proof) => verified.push(proof),
                 Err(verify::Error::PredicateType { .. }) => {}
-                Err(error) => findings.push(evidence_finding(&error)),
+                Err(error) => {
+                    let finding = evidence_finding(&error);
+                    if !findings.contains(&finding) {
+                        findings.push(finding);
+                    }
+                }
             }
         }
         if !verified.is_empty() {
