@@ -68,6 +68,9 @@ impl Service {
         let request = self.archives.request(method.clone(), url).headers(forwarded);
         let answer = request.send().await.map_err(|error| unavailable(&error))?;
         Ok(match answer.status() {
+            StatusCode::OK if *method == Method::GET && is_small(&answer, headers) => {
+                return self.whole(name, version, answer, digest, headers).await;
+            }
             StatusCode::OK if *method == Method::GET => checked(answer, digest, headers),
             StatusCode::PARTIAL_CONTENT => StatusCode::BAD_GATEWAY.into_response(),
             status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
@@ -75,6 +78,35 @@ impl Service {
             }
             _ => relay(answer),
         })
+    }
+
+    /// A small archive, read whole before anything is answered. Where the registry serves other bytes than were admitted,
+    /// they are looked at like any that were not seen before, so that cargo is told why, and not cut off.
+    async fn whole(
+        self: &Arc<Self>,
+        name: &str,
+        version: &str,
+        answer: reqwest::Response,
+        digest: Sha256Digest,
+        headers: &HeaderMap,
+    ) -> Result<Response, Response> {
+        let kept = end_to_end(answer.headers());
+        let body = Bytes::from(read_bounded(answer, SMALL_BYTES).await?);
+        if Sha256Digest::of(&body) == digest {
+            let mut response = archive_answer(body.clone(), body.len());
+            response.headers_mut().extend(kept);
+            return Ok(response);
+        }
+        tracing::error!(%digest, krate = name, version, "the registry serves other bytes than were admitted");
+        let served = (name.to_owned(), version.to_owned());
+        self.admitted
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&served);
+        match self.first_time(name, version, headers).await? {
+            Seen::Now(body) => Ok(archive_answer(body.clone(), body.len())),
+            Seen::Admitted(digest) => Err(refuse(&[other_bytes(&digest)])),
+        }
     }
 
     /// The digest admitted under the present policy for this name and version, without asking anybody.
@@ -223,6 +255,14 @@ enum Seen {
     Now(Bytes),
 }
 
+/// Whether an answer is wanted whole, and its stated length fits into memory many times over.
+fn is_small(answer: &reqwest::Response, asked: &HeaderMap) -> bool {
+    let total = answer
+        .content_length()
+        .filter(|total| usize::try_from(*total).is_ok_and(|total| total <= SMALL_BYTES));
+    total.is_some_and(|total| matches!(Wanted::of(asked, total), Wanted::Whole))
+}
+
 /// Streams an answer, or the part of it that is asked for, hashing all of it; the last chunk follows only when the digest is the
 /// admitted one, else the connection breaks.
 fn checked(answer: reqwest::Response, digest: Sha256Digest, asked: &HeaderMap) -> Response {
@@ -305,6 +345,9 @@ fn archive_answer(body: Bytes, length: usize) -> Response {
     ];
     (StatusCode::OK, headers, body).into_response()
 }
+
+/// Nine of ten archives of crates.io are smaller; a hundred at once are 25 MiB.
+const SMALL_BYTES: usize = 256 << 10;
 
 /// 403 as text: cargo prints the body of a failed download as it is.
 fn refuse(findings: &[Finding]) -> Response {
