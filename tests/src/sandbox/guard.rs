@@ -162,6 +162,8 @@ fn index_confusion(scene: &mut Scene, guard: &Guard) -> Result<(), Error> {
             dependencies.push(evil);
         }
     });
+    // The gate keeps an index file for a second.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
     let consumer = stranger(scene, "confused-consumer")?;
     forget_downloads(scene)?;
     let refused = consume(scene, guard, &consumer)?;
