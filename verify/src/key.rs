@@ -88,7 +88,7 @@ pub enum KeyKind {
     },
 }
 
-/// A public key, parsed once: the point is on the curve, the modulus is 2048 to 8192 bits (4096 for a signer's, checked by its users).
+/// A public key, parsed once: the point is on the curve, the modulus is 2048 to 8192 bits. Which sizes a signer may have, authority and log decide.
 #[derive(Clone)]
 pub struct PublicKey {
     spki_der: Arc<[u8]>,
