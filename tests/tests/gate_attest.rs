@@ -396,7 +396,7 @@ fn verify_shows_what_a_pinned_registry_says_and_who_is_a_stranger() {
         .find(|said| said["standing"] == "admitted")
         .expect("a summary");
     assert_eq!(
-        (&admitted["rank"], &admitted["level"], &admitted["registry"]),
+        (&admitted["evidenceFor"], &admitted["level"], &admitted["registry"]),
         (&json!("E5"), &json!(2), &json!("acme"))
     );
 

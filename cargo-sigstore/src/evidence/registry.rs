@@ -157,7 +157,7 @@ impl RegistryStatement {
                 policy,
                 level,
             } => json!({
-                "standing": "admitted", "registry": registry, "policy": format!("sha256:{policy}"), "level": level, "rank": "E5",
+                "standing": "admitted", "registry": registry, "policy": format!("sha256:{policy}"), "level": level, "evidenceFor": "E5",
             }),
             Standing::Released { registry, purl } => {
                 json!({ "standing": "published", "registry": registry, "purl": purl })
