@@ -222,7 +222,7 @@ impl RegistryPolicy {
         self.document
             .rule
             .iter()
-            .find(|rule| rule.crates.iter().any(|pattern| matches(pattern, name)))
+            .find(|rule| rule.crates.iter().any(|pattern| names(pattern, name)))
     }
 
     /// The exception for this version that has not expired.
@@ -384,10 +384,17 @@ impl Exception {
 }
 
 /// Exact, or a prefix when the pattern ends in `*`.
-fn matches(pattern: &str, name: &str) -> bool {
+fn matches(pattern: &str, text: &str) -> bool {
     pattern
         .strip_suffix('*')
-        .map_or(pattern == name, |prefix| name.starts_with(prefix))
+        .map_or(pattern == text, |prefix| text.starts_with(prefix))
+}
+
+/// The same for names of crates. Registries hold names that differ in case, `-` and `_` for one: no rule may be escaped by
+/// another spelling.
+fn names(pattern: &str, name: &str) -> bool {
+    let folded = |text: &str| text.to_lowercase().replace('_', "-");
+    matches(&folded(pattern), &folded(name))
 }
 
 const fn two() -> u8 {
@@ -436,6 +443,9 @@ expires = 2027-06-30
         );
         assert_eq!(rule.claims().len(), 2);
         assert!(policy.rule_for("acmecore").is_none() && policy.rule_for("acme").is_some());
+        for spelling in ["ACME", "Acme-Core", "acme_core", "aCME_\u{212a}it"] {
+            assert!(policy.rule_for(spelling).is_some(), "{spelling}");
+        }
         assert_eq!((policy.unlisted(), rule.minimum_level), (Unlisted::Refuse, 2));
     }
 
