@@ -496,8 +496,9 @@ fn same_repository(claimed: &str, stated: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Events that run the repository's own code at the wish of somebody with write access.
-const ALLOWED_EVENTS: [&str; 5] = ["push", "release", "workflow_dispatch", "create", "schedule"];
+/// Events that run the repository's own code at the wish of somebody with write access. `web` is GitLab's word for a pipeline
+/// that somebody started by hand; those of merge requests are `merge_request_event` [docs.gitlab.com, `CI_PIPELINE_SOURCE`].
+const ALLOWED_EVENTS: [&str; 6] = ["push", "release", "workflow_dispatch", "create", "schedule", "web"];
 
 #[cfg(test)]
 mod tests;

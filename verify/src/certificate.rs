@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::OnceLock};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 use der::{
     Decode, Encode, Length,
     asn1::{ObjectIdentifier, OctetStringRef},
@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::{KeyUsage, SubjectAltName, name::GeneralName};
 
 use crate::{
     Budget, Digest, Error, HashAlgorithm, PublicKey, WorkloadIdentity,
+    base64_text::STANDARD,
     identity::{Claim, SubjectAlternativeName},
     key::SignatureScheme,
     sct::{self, SignedCertificateTimestamp},

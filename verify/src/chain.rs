@@ -57,16 +57,31 @@ impl Authority {
         })
     }
 
-    /// Checks that each certificate of the path is signed by the next.
+    /// The authorities of a chain: each certificate in it may issue leaves, along the path from itself to the anchor. GitHub
+    /// signs its release attestations with the one above the issuer of all others.
+    ///
+    /// # Errors
+    /// As [`Self::new`], for the whole chain.
+    pub(crate) fn each(
+        chain: &[Certificate],
+        valid_for: ValidityWindow,
+        purpose: &ObjectIdentifier,
+    ) -> Result<Vec<Self>, Error> {
+        let whole = Self::new(chain, valid_for, purpose)?;
+        let above = (1..chain.len()).filter_map(|first| chain.get(first..));
+        let above = above.map(|path| Self::new(path, valid_for, purpose));
+        std::iter::once(Ok(whole)).chain(above).collect()
+    }
+
+    /// Checks that each certificate of the path is signed by the next. The last is the trust anchor, a name and a key that
+    /// are believed because the trusted root has them: what it says of itself by a signature of its own adds nothing
+    /// [RFC 5280 §6.1].
     ///
     /// # Errors
     /// [`Error::CertificateChain`].
     pub(crate) fn check_signatures(&self) -> Result<(), Error> {
         let check = || {
-            let parents = self.issuers.iter().skip(1);
-            // A trust anchor need not be self-signed; one that says it is has to be.
-            let anchor = self.issuers.last().filter(|last| last.is_self_issued());
-            let mut pairs = self.issuers.iter().zip(parents.chain(anchor));
+            let mut pairs = self.issuers.iter().zip(self.issuers.iter().skip(1));
             pairs.try_for_each(|(certificate, issuer)| check_signed_by(certificate, issuer))
         };
         self.signed.get_or_init(check).clone()

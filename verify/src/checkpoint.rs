@@ -1,10 +1,11 @@
 //! Log checkpoints [C2SP tlog-checkpoint], their witnesses' cosignatures [C2SP tlog-cosignature], and RFC 6962 tree
 //! heads inside notes [C2SP static-ct-api].
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 
 use crate::{
     Budget, Error, PublicKey, UnixTime,
+    base64_text::STANDARD,
     key::SignatureScheme,
     merkle::NodeHash,
     note::{self, Note, NoteSignature},

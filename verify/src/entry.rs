@@ -3,11 +3,11 @@
 //! A v2 log canonicalizes what it stores [RFC 8785], so a v2 body must be its own canonical form. A v1 body is read for
 //! what it says: members unknown to this reader are left alone, since years of honest entries carry them.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{Budget, Digest, Error, HashAlgorithm, json, key::KeyDetails};
+use crate::{Budget, Digest, Error, HashAlgorithm, base64_text::STANDARD, json, key::KeyDetails};
 
 /// A log entry's body, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 pub mod agreement;
 pub mod artifact;
+mod base64_text;
 pub mod budget;
 pub mod bundle;
 pub mod certificate;

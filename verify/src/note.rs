@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 
 use crate::{
-    Budget, Error, PublicKey, digest,
+    Budget, Error, PublicKey,
+    base64_text::STANDARD,
+    digest,
     key::{KeyId, KeyKind},
 };
 
@@ -103,6 +105,25 @@ pub fn is_key_name(name: &str) -> bool {
         && !name
             .chars()
             .any(|character| character.is_whitespace() || character == '+')
+}
+
+/// Name and key of a witness, from its verifier key `<name>+<hint>+<base64 of 0x04 and the Ed25519 key>`
+/// [C2SP signed-note §Verifier keys, tlog-cosignature §Format].
+///
+/// # Errors
+/// [`Error::Note`] when it is malformed or of another kind, or when the hint is not that of name and key.
+pub fn witness_key(text: &str) -> Result<(String, PublicKey), Error> {
+    let read = || {
+        let (name, rest) = text.split_once('+')?;
+        let (hint, encoded) = rest.split_once('+')?;
+        let blob = STANDARD.decode(encoded).ok()?;
+        let raw = blob.strip_prefix(&[COSIGNATURE_V1])?.try_into().ok()?;
+        let id = cosignature_key_id(name, &raw);
+        let belongs = id.starts_with(&hex::decode(hint).ok()?) && hint.len() == 8;
+        let key = PublicKey::from_ed25519_bytes(&raw).ok()?;
+        (is_key_name(name) && belongs).then(|| (name.to_owned(), key))
+    };
+    read().ok_or(Error::Note)
 }
 
 /// Key id of an Ed25519 note key: SHA-256(name ‖ 0x0A ‖ 0x01 ‖ key), all 32 bytes; the hint is the first four. `key` is the raw 32-byte key.
@@ -275,6 +296,40 @@ mod tests {
         let expected = "2AtEIMfG6Y41yK0tcwRTBS2tjhOrjKGIpDkHFgp65g0=";
         assert_eq!(STANDARD.encode(log_key_id("rekor-local", &key)), expected);
         assert_ne!(STANDARD.encode(log_key_id("rekor-locam", &key)), expected);
+    }
+
+    #[test]
+    fn a_witness_is_named_by_its_verifier_key() {
+        // Of a public witness; its cosignatures begin with this hint.
+        let honest = "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
+        let (name, key) = witness_key(honest).unwrap();
+        assert_eq!(name, "witness.navigli.sunlight.geomys.org");
+        let id = cosignature_key_id(&name, key.ed25519_bytes().unwrap());
+        assert_eq!(hex::encode(&id[..4]), "a3e00fe2");
+        let short = [4, 1, 2, 3];
+        let raw = key.ed25519_bytes().unwrap();
+        let of_another_kind = [[1].as_slice(), raw].concat();
+        let with = |blob: &[u8]| {
+            let id = key_id("a", &blob[..1], &blob[1..]);
+            format!("a+{}+{}", hex::encode(&id[..4]), STANDARD.encode(blob))
+        };
+        assert!(witness_key(&with(&[[4].as_slice(), raw].concat())).is_ok());
+        for wrong in [
+            String::new(),
+            "witness.example".to_owned(),
+            "witness.example+a3e00fe2".to_owned(),
+            honest.replace("navigli", "another"),
+            honest.replace("a3e00fe2", "a3e00fe3"),
+            honest.replace("a3e00fe2", "a3e00f"),
+            honest.replace("a3e00fe2", ""),
+            honest.replace("+BNy", "+BNz"),
+            format!("{honest}A"),
+            format!(" {honest}"),
+            with(&short),
+            with(&of_another_kind),
+        ] {
+            assert_eq!(witness_key(&wrong), Err(Error::Note), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! PEM blocks [RFC 7468], strict about labels and what surrounds them, liberal about line ends and widths.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+
+use crate::base64_text::STANDARD;
 
 /// The bytes of the one block in `text`, which must carry this label; white space around it is allowed, nothing else.
 #[must_use]

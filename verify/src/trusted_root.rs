@@ -1,11 +1,12 @@
 //! Trusted roots [protobuf-specs trustroot v1], v0.1 and v0.2.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Budget, Error, PublicKey, UnixTime, certificate::Certificate, json, key::KeyDetails, note, time::ValidityWindow,
+    Budget, Error, PublicKey, UnixTime, base64_text::STANDARD, certificate::Certificate, json, key::KeyDetails, note,
+    time::ValidityWindow,
 };
 
 /// The authorities and logs a verifier believes.

@@ -6,14 +6,12 @@
 use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc};
 
 use crate::{
-    Budget, Bundle, Error, Policy, PublicKey, Sha256Digest, TrustedRoot, UnixTime, WorkloadIdentity,
+    Budget, Bundle, Error, Policy, PublicKey, TrustedRoot, UnixTime, WorkloadIdentity,
     artifact::Artifact,
-    bundle::SignerMaterial,
+    bundle::{BundleVersion, SignerMaterial},
     certificate::{CODE_SIGNING, Certificate},
     chain::{Authority, TimestampAuthority},
-    identity::Claim,
     policy::Signer,
-    statement::{Statement, Subject},
     trusted_root::TransparencyLog,
 };
 
@@ -23,66 +21,28 @@ mod content;
 mod entry;
 mod leaf;
 mod stamp;
+mod verified;
 
 pub use batch::BatchItem;
+pub use verified::{
+    AuthenticatedEntry, AuthenticatedSct, AuthenticatedTime, Cosignature, IndexScope, TimeSource, Verified,
+};
 
 use attested::Attested;
 use batch::Cache;
 use content::Signed;
 use entry::EntryEvidence;
 use leaf::Leaf;
+use verified::Signatory;
 
 /// Checks bundles against one trusted root. Keys and chains are parsed and checked once, here.
 #[derive(Debug)]
 pub struct Verifier {
     budget: Budget,
     logs: Vec<TransparencyLog>,
-    ct_logs: Vec<TransparencyLog>,
+    ct_logs: Arc<[TransparencyLog]>,
     authorities: Vec<Authority>,
     timestamp_authorities: Vec<TimestampAuthority>,
-}
-
-/// A bundle that held: the evidence, not a boolean. Only [`Verifier`] makes one.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    artifact: Option<Sha256Digest>,
-    attested: Option<Attested>,
-    signer: Signatory,
-    times: Vec<AuthenticatedTime>,
-    log_entries: Vec<AuthenticatedEntry>,
-    checks: Vec<&'static str>,
-}
-
-/// An instant that somebody trusted signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticatedTime {
-    /// When.
-    pub at: UnixTime,
-    /// Who says so.
-    pub source: TimeSource,
-}
-
-/// Who stated a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TimeSource {
-    /// A timestamp authority, by its URI.
-    TimestampAuthority(String),
-    /// A v1 log's signed entry timestamp, by the log's URL.
-    LogPromise(String),
-}
-
-/// A log entry whose proof held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticatedEntry {
-    /// The log's URL.
-    pub log_url: String,
-    /// The log's id.
-    pub log_id: [u8; 32],
-    /// Index as the bundle states it.
-    pub index: u64,
-    /// Kind and version, `hashedrekord 0.0.2`.
-    pub kind: String,
 }
 
 impl Verifier {
@@ -114,15 +74,18 @@ impl Verifier {
             authorities: trusted_root
                 .certificate_authorities
                 .iter()
-                .map(|authority| Authority::new(&authority.chain, authority.valid_for, &CODE_SIGNING))
-                .collect::<Result<_, _>>()?,
+                .map(|authority| Authority::each(&authority.chain, authority.valid_for, &CODE_SIGNING))
+                .collect::<Result<Vec<_>, _>>()?
+                .into_iter()
+                .flatten()
+                .collect(),
             timestamp_authorities: trusted_root
                 .timestamp_authorities
                 .iter()
                 .map(TimestampAuthority::new)
                 .collect::<Result<_, _>>()?,
             logs: trusted_root.logs,
-            ct_logs: trusted_root.ct_logs,
+            ct_logs: trusted_root.ct_logs.into(),
         })
     }
 
@@ -162,7 +125,7 @@ impl Verifier {
     /// the SCTs' other errors, [`Error::CertificateTime`], [`Error::AuthorityTime`], [`Error::FutureTime`].
     pub fn check_certificate(&self, certificate: &Certificate, at: UnixTime) -> Result<WorkloadIdentity, Error> {
         let leaf = Leaf::verify(self, certificate.der())?;
-        if leaf.sct_times.is_empty() {
+        if leaf.scts.is_empty() {
             return Err(Error::SctMissing);
         }
         leaf.check_times(self, &[at], at.plus_secs(CLOCK_TOLERANCE_SECS))?;
@@ -193,7 +156,8 @@ impl Verifier {
         policy.check_identity(subject.identity())?;
         let payload = signed.envelope().map(|envelope| envelope.payload.as_slice());
         policy.check_statement(signed.statement.as_ref(), payload)?;
-        check_thresholds(policy, &entries, &times)?;
+        let cosignatures = cosignatures(policy, &entries, &mut checks);
+        check_thresholds(policy, &entries, &times, &cosignatures)?;
         checks.push("policy");
         Ok(Verified {
             artifact: signed.artifact_sha256(),
@@ -204,6 +168,7 @@ impl Verifier {
             },
             times,
             log_entries: entries.into_iter().map(|entry| entry.entry).collect(),
+            cosignatures,
             checks,
         })
     }
@@ -244,7 +209,7 @@ impl Verifier {
             }
             (SignerMaterial::CertificateChain(chain), _) => {
                 let (first, rest) = chain.split_first().ok_or(Error::Certificate)?;
-                leaf::check_intermediates(rest, &self.budget)?;
+                leaf::check_intermediates(rest, &self.budget, is_of_the_first_clients(bundle))?;
                 let leaf = self.leaf(first, cache, checks)?;
                 leaf::check_transparency(&leaf, policy)?;
                 Ok(SigningSubject::Leaf(leaf))
@@ -258,7 +223,7 @@ impl Verifier {
             None => Arc::new(Leaf::verify(self, der)?),
         };
         checks.extend_from_slice(&["certificate profile", "certificate signature"]);
-        checks.extend(leaf.sct_times.iter().map(|_| "SCT signature"));
+        checks.extend(leaf.scts.iter().map(|_| "SCT signature"));
         Ok(leaf)
     }
 
@@ -326,13 +291,6 @@ impl Verifier {
     }
 }
 
-/// Who a [`Verified`] says signed.
-#[derive(Clone, Debug)]
-enum Signatory {
-    Leaf(Arc<Leaf>),
-    Key(PublicKey),
-}
-
 /// Who signed: the one whose key the signature is checked with.
 enum SigningSubject<'p> {
     Leaf(Arc<Leaf>),
@@ -355,88 +313,19 @@ impl SigningSubject<'_> {
     }
 }
 
-impl Verified {
-    /// SHA-256 of the artifact that was checked; none when only other digests of it were given.
-    #[must_use]
-    pub const fn artifact_digest(&self) -> Option<&Sha256Digest> {
-        self.artifact.as_ref()
-    }
-
-    /// The statement of a DSSE bundle; built from the signed bytes at the first call.
-    #[must_use]
-    pub fn statement(&self) -> Option<&Statement> {
-        self.attested.as_ref()?.statement()
-    }
-
-    /// Predicate type of the statement.
-    #[must_use]
-    pub fn predicate_type(&self) -> Option<&str> {
-        Some(self.statement()?.predicate_type.as_str())
-    }
-
-    /// The subject that matched the artifact.
-    #[must_use]
-    pub fn subject(&self) -> Option<&Subject> {
-        self.attested.as_ref()?.subject()
-    }
-
-    /// Who signed; none for a managed key.
-    #[must_use]
-    pub fn identity(&self) -> Option<&WorkloadIdentity> {
-        match &self.signer {
-            Signatory::Leaf(leaf) => Some(&leaf.identity),
-            Signatory::Key(_) => None,
-        }
-    }
-
-    /// The key that signed: the certificate's, or the managed one.
-    #[must_use]
-    pub fn key(&self) -> &PublicKey {
-        match &self.signer {
-            Signatory::Leaf(leaf) => leaf.certificate.public_key(),
-            Signatory::Key(key) => key,
-        }
-    }
-
-    /// A claim of the certificate.
-    #[must_use]
-    pub fn claim(&self, claim: Claim) -> Option<&str> {
-        self.identity()?.claim(claim)
-    }
-
-    /// Every authenticated time, at least one unless the policy came from [`crate::danger::untimed_managed_key`].
-    #[must_use]
-    pub fn times(&self) -> &[AuthenticatedTime] {
-        &self.times
-    }
-
-    /// Every log entry.
-    #[must_use]
-    pub fn log_entries(&self) -> &[AuthenticatedEntry] {
-        &self.log_entries
-    }
-
-    /// Index in the first log that the bundle names.
-    #[must_use]
-    pub fn log_index(&self) -> Option<u64> {
-        self.log_entries.first().map(|entry| entry.index)
-    }
-
-    /// Id of the first log that the bundle names.
-    #[must_use]
-    pub fn log_id(&self) -> Option<&[u8; 32]> {
-        self.log_entries.first().map(|entry| &entry.log_id)
-    }
-
-    /// Names of the checks made, in order. Those that end in `signature` cost one signature check each
-    /// (unless a batch had made it before).
-    #[must_use]
-    pub fn checks(&self) -> &[&'static str] {
-        &self.checks
-    }
+/// Clients of 2022 knew no inclusion proofs, and wrote the root into the chain.
+fn is_of_the_first_clients(bundle: &Bundle) -> bool {
+    let entries = &bundle.log_entries;
+    let only_promises = !entries.is_empty() && entries.iter().all(|entry| entry.inclusion_proof.is_none());
+    bundle.version == BundleVersion::V0_1 && only_promises
 }
 
-fn check_thresholds(policy: &Policy, entries: &[EntryEvidence], times: &[AuthenticatedTime]) -> Result<(), Error> {
+fn check_thresholds(
+    policy: &Policy,
+    entries: &[EntryEvidence],
+    times: &[AuthenticatedTime],
+    cosignatures: &[Cosignature],
+) -> Result<(), Error> {
     let logs: BTreeSet<_> = entries.iter().map(|entry| entry.log).collect();
     let authorities: BTreeSet<_> = times
         .iter()
@@ -445,22 +334,22 @@ fn check_thresholds(policy: &Policy, entries: &[EntryEvidence], times: &[Authent
             TimeSource::LogPromise(_) => None,
         })
         .collect();
-    policy.check_thresholds(logs.len(), authorities.len(), count_witnesses(policy, entries))
+    let witnesses: BTreeSet<_> = cosignatures.iter().map(Cosignature::position).collect();
+    policy.check_thresholds(logs.len(), authorities.len(), witnesses.len())
 }
 
-/// How many of the policy's witnesses saw a checkpoint that an entry of the bundle stands in.
-fn count_witnesses(policy: &Policy, entries: &[EntryEvidence]) -> usize {
-    let saw = |name: &str, key: &PublicKey| {
-        let checkpoints = entries.iter().filter_map(|entry| entry.checkpoint.as_ref());
-        checkpoints
-            .into_iter()
-            .any(|signed| signed.verify_cosignature(name, key).is_ok())
-    };
-    policy
-        .known_witnesses()
-        .iter()
-        .filter(|(name, key)| saw(name, key))
-        .count()
+/// Every cosignature of a witness that the policy names, of a checkpoint that an entry of the bundle stands in.
+fn cosignatures(policy: &Policy, entries: &[EntryEvidence], checks: &mut Vec<&'static str>) -> Vec<Cosignature> {
+    let mut held = Vec::new();
+    for (witness, (name, key)) in policy.known_witnesses().iter().enumerate() {
+        for signed in entries.iter().filter_map(|entry| entry.entry.signed_checkpoint()) {
+            if let Ok(at) = signed.verify_cosignature(name, key) {
+                checks.push("witness cosignature");
+                held.push(Cosignature::new(witness, name, &signed.checkpoint.origin, at));
+            }
+        }
+    }
+    held
 }
 
 const FOREIGN_LOG_ID: Error = Error::TrustedRoot {

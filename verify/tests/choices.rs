@@ -167,6 +167,15 @@ fn an_entry_states_the_scheme_that_the_signature_was_made_with() {
         };
         assert_eq!(code(world.verify(&recipe)), Err("entry-mismatch"), "{other:?}");
     }
+    // Nor does it state the usual scheme where another was used.
+    let mut recipe = Recipe {
+        signer: Key::rsa_pss(),
+        edit_body: |entry| with_details(entry, KeyDetails::RsaPssSha256_2048),
+        ..Recipe::default()
+    };
+    assert_eq!(code(world.verify(&recipe)), Ok(()));
+    recipe.edit_body = |entry| with_details(entry, KeyDetails::RsaPkcs1v15Sha256_2048);
+    assert_eq!(code(world.verify(&recipe)), Err("entry-mismatch"));
 }
 
 fn with_details(entry: Entry, details: KeyDetails) -> Entry {
@@ -283,6 +292,18 @@ fn every_one_of_several_timestamps_lies_within_the_certificate() {
 }
 
 #[test]
+fn an_anchor_is_believed_for_its_key_not_for_its_own_signature() {
+    let mut world = World::new();
+    let bundle = world.bundle(&Recipe::default());
+    let other = Key::p384();
+    world.trusted_root.certificate_authorities[0].chain[1] =
+        CaRecipe::root("root").certificate(world.root.public(), &other);
+    assert_eq!(code(ask(&world, &bundle, &policy())), Ok(()));
+    world.trusted_root.certificate_authorities[0].chain[1] = CaRecipe::root("root").certificate(other.public(), &other);
+    assert_eq!(code(ask(&world, &bundle, &policy())), Err("certificate-chain"));
+}
+
+#[test]
 fn of_two_authorities_with_one_name_the_sct_is_checked_with_the_right_key() {
     let mut world = World::new();
     let bundle = world.bundle(&Recipe::default());
@@ -293,6 +314,39 @@ fn of_two_authorities_with_one_name_the_sct_is_checked_with_the_right_key() {
     world.trusted_root.certificate_authorities.reverse();
     assert_eq!(code(world.verify_bundle(&bundle)), Ok(()));
     world.trusted_root.certificate_authorities = vec![namesake];
+    assert!(world.verify_bundle(&bundle).is_err());
+}
+
+#[test]
+fn any_certificate_of_a_chain_may_have_issued_the_leaf() {
+    let mut world = World::new();
+    let bundle = world.bundle(&Recipe::default());
+    let below = CaRecipe {
+        subject: "below".to_owned(),
+        issuer: "intermediate".to_owned(),
+        ..CaRecipe::intermediate()
+    };
+    let issuer = CaRecipe {
+        path_length: None,
+        ..CaRecipe::intermediate()
+    };
+    let issuer_certificate = issuer.certificate(world.intermediate.public(), &world.root);
+    let root = CaRecipe {
+        path_length: None,
+        ..CaRecipe::root("root")
+    };
+    world.trusted_root.certificate_authorities[0].chain = vec![
+        below.certificate(Key::p384().public(), &world.intermediate),
+        issuer_certificate,
+        root.certificate(world.root.public(), &world.root),
+    ];
+    assert_eq!(code(world.verify_bundle(&bundle)), Ok(()));
+    // The path from there on holds like any other.
+    world.trusted_root.certificate_authorities[0].chain[1] =
+        issuer.certificate(world.intermediate.public(), &Key::p384());
+    assert_eq!(code(world.verify_bundle(&bundle)), Err("certificate-chain"));
+    // What is not in the chain issues nothing.
+    world.trusted_root.certificate_authorities[0].chain.remove(1);
     assert!(world.verify_bundle(&bundle).is_err());
 }
 

@@ -22,7 +22,7 @@ use base64::{
 use verify::{
     Artifact, Budget, Bundle, HashAlgorithm, Policy, Sha256Digest, TrustedRoot,
     artifact::ArtifactHasher,
-    bundle::BundleVersion,
+    bundle::{BundleVersion, SignerMaterial},
     danger,
     timestamp::Timestamp,
     verifier::{BatchItem, TimeSource},
@@ -228,8 +228,30 @@ fn an_old_bundle_may_have_a_promise_only() {
     let proof = bundle.log_entries[0].inclusion_proof.as_mut().unwrap();
     proof.checkpoint.clear();
     world.verify_bundle(&bundle).unwrap();
+    let root = world.trusted_root.certificate_authorities[0].chain[1].der().to_vec();
+    let leaf = bundle.certificate().unwrap().to_vec();
+    let with_proof = Bundle {
+        signer: SignerMaterial::CertificateChain(vec![leaf, root]),
+        ..bundle.clone()
+    };
+    assert!(world.verify_bundle(&with_proof).is_err());
     bundle.log_entries[0].inclusion_proof = None;
     world.verify_bundle(&bundle).unwrap();
+    // The first of those clients wrote the root too.
+    bundle.signer = with_proof.signer;
+    world.verify_bundle(&bundle).unwrap();
+    let unlogged = Bundle {
+        log_entries: Vec::new(),
+        ..bundle.clone()
+    };
+    let refused = world.verify_bundle(&unlogged).map_err(|error| error.code());
+    assert_eq!(
+        refused.err(),
+        Some("certificate-chain"),
+        "nothing shows that it is so old"
+    );
+    bundle.version = BundleVersion::V0_2;
+    assert!(world.verify_bundle(&bundle).is_err());
 }
 
 #[test]

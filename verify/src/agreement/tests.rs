@@ -165,6 +165,19 @@ fn an_event_that_runs_foreign_code_is_refused() {
     }
 }
 
+/// The words of GitHub and Forgejo, and those of GitLab's pipeline sources.
+#[test]
+fn an_event_that_runs_the_repositorys_own_code_holds() {
+    for event in ["push", "release", "workflow_dispatch", "create", "schedule", "web"] {
+        let found = noticed(|case| {
+            set(case, Claim::BuildTrigger, event);
+            set(case, Claim::GithubWorkflowTrigger, event);
+            case.provenance.build_definition.internal_parameters.trigger = Some(event.to_owned());
+        });
+        assert!(found.is_empty(), "{event}: {found:?}");
+    }
+}
+
 #[test]
 fn a_predicate_that_differs_from_the_certificate_is_noticed() {
     assert_eq!(noticed(|case| case.provenance.run_details.builder.id.push('x')), [2]);

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, json};
 
 use super::{BundleVersion, Content, InclusionProof, SignerMaterial, TransparencyLogEntry};
 use crate::{
     Budget, Digest, Error, HashAlgorithm, UnixTime,
+    base64_text::STANDARD,
     dsse::{Envelope, EnvelopeSignature},
     merkle::NodeHash,
 };

@@ -38,8 +38,11 @@ impl Error {
             Self::SctMissing | Self::NoLogEntry | Self::NoTime | Self::ProofMissing => {
                 "sign again with a log, a CT log and a timestamp authority"
             }
-            Self::IdentityMismatch { .. } | Self::IssuerMismatch { .. } | Self::SignerMismatch { .. } => {
+            Self::IdentityMismatch { .. } | Self::IssuerMismatch { .. } => {
                 "if this signer is the right one, name it as the expected identity"
+            }
+            Self::SignerMismatch { .. } => {
+                "expect a key (`--key PEM`) of what a key signed, an identity of what bears a certificate"
             }
             Self::ClaimMismatch { .. }
             | Self::ClaimDenied { .. }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 
 use super::{
-    AuthenticatedEntry, AuthenticatedTime, SigningSubject, TimeSource, Verifier, batch::Cache, content::Signed,
+    AuthenticatedEntry, AuthenticatedTime, IndexScope, SigningSubject, TimeSource, Verifier, batch::Cache,
+    content::Signed,
 };
 use crate::{
     Digest, Error, HashAlgorithm, UnixTime,
+    base64_text::STANDARD,
     bundle::{BundleVersion, InclusionProof, TransparencyLogEntry},
     checkpoint::SignedCheckpoint,
     entry::{Entry, EntryVerifier, signed_entry_timestamp_payload},
@@ -26,8 +28,6 @@ pub(super) struct EntryEvidence {
     pub(super) log: usize,
     /// When the log promised it; v1 only.
     pub(super) time: Option<AuthenticatedTime>,
-    /// The log's signed checkpoint; none where a v0.1 bundle has a promise only.
-    pub(super) checkpoint: Option<Arc<SignedCheckpoint>>,
 }
 
 /// Which API made the entry. A v2 log states no time and makes no promise; its name is its host's.
@@ -60,25 +60,32 @@ pub(super) fn verify(
     let mut checkpoint = None;
     let proof = stated.inclusion_proof.as_ref();
     if let Some(proof) = proof.filter(|proof| !proof.checkpoint.is_empty()) {
-        checkpoint = Some(check_checkpoint(verifier, log, stated, proof, generation, cache)?);
+        checkpoint = Some(check_checkpoint(verifier, log, proof, generation, cache)?);
         checks.push("checkpoint signature");
     } else if !has_only_promise(stated, version) {
         return Err(Error::ProofMissing);
     }
     if let Some(proof) = proof {
+        check_index(stated, proof, generation)?;
         verify_inclusion(stated, proof)?;
         checks.push("inclusion proof");
     }
+    let (position, scope) = match proof {
+        // A v1 log signs the index over all its shards in its promise, and nowhere else.
+        Some(proof) if generation == Generation::V1 && time.is_none() => (proof.log_index, IndexScope::Tree),
+        _ => (stated.log_index, IndexScope::Log),
+    };
     Ok(EntryEvidence {
         entry: AuthenticatedEntry {
             log_url: log.base_url.clone(),
             log_id: log.log_id,
-            index: stated.log_index,
+            index: position,
+            scope,
             kind: format!("{} {}", stated.kind, stated.kind_version),
+            checkpoint,
         },
         log: index,
         time,
-        checkpoint,
     })
 }
 
@@ -161,6 +168,20 @@ fn has_only_promise(stated: &TransparencyLogEntry, version: BundleVersion) -> bo
     version == BundleVersion::V0_1 && stated.inclusion_promise.is_some()
 }
 
+/// A v1 log counts over all its shards and its proofs within one, so that a proof's index is never the higher one
+/// [Rekor v1, virtual log index]; a v2 log has no shards.
+fn check_index(stated: &TransparencyLogEntry, proof: &InclusionProof, generation: Generation) -> Result<(), Error> {
+    let agree = match generation {
+        Generation::V1 => proof.log_index <= stated.log_index,
+        Generation::V2 => proof.log_index == stated.log_index,
+    };
+    if agree {
+        Ok(())
+    } else {
+        Err(Error::CheckpointMismatch { field: "log index" })
+    }
+}
+
 fn verify_inclusion(stated: &TransparencyLogEntry, proof: &InclusionProof) -> Result<(), Error> {
     merkle::verify_inclusion(
         &merkle::leaf_hash(&stated.canonicalized_body),
@@ -175,7 +196,6 @@ fn verify_inclusion(stated: &TransparencyLogEntry, proof: &InclusionProof) -> Re
 fn check_checkpoint(
     verifier: &Verifier,
     log: &TransparencyLog,
-    stated: &TransparencyLogEntry,
     proof: &InclusionProof,
     generation: Generation,
     cache: Option<&Cache>,
@@ -190,10 +210,6 @@ fn check_checkpoint(
     }
     if signed.checkpoint.root != proof.root_hash {
         return Err(Error::CheckpointMismatch { field: "root hash" });
-    }
-    // A v1 log counts over all its shards, its proofs within one; a v2 log has no shards.
-    if generation == Generation::V2 && proof.log_index != stated.log_index {
-        return Err(Error::CheckpointMismatch { field: "log index" });
     }
     Ok(signed)
 }

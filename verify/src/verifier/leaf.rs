@@ -1,9 +1,11 @@
 //! The signer's certificate: profile, path, SCTs; then its dates.
 
-use super::Verifier;
+use std::sync::Arc;
+
+use super::{AuthenticatedSct, Verifier};
 use crate::{
     Budget, Error, Policy, UnixTime, WorkloadIdentity, certificate::Certificate, chain::Authority,
-    sct::LoggedCertificate,
+    sct::LoggedCertificate, trusted_root::TransparencyLog,
 };
 
 /// A certificate of which everything holds that does not depend on the bundle around it.
@@ -13,8 +15,20 @@ pub(super) struct Leaf {
     pub(super) identity: WorkloadIdentity,
     /// Indexes of the authorities that issued it: one key may be listed for several periods.
     authorities: Vec<usize>,
-    /// When each CT log says it logged the certificate; empty when there is no SCT.
-    pub(super) sct_times: Vec<UnixTime>,
+    /// What each CT log says of it; empty when there is no SCT.
+    pub(super) scts: Vec<SctEvidence>,
+    /// The verifier's.
+    ct_logs: Arc<[TransparencyLog]>,
+}
+
+/// An SCT that held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SctEvidence {
+    /// Index of the CT log in the verifier.
+    log: usize,
+    at: UnixTime,
+    /// Index of the leaf, where the SCT has it.
+    index: Option<u64>,
 }
 
 impl Leaf {
@@ -26,12 +40,26 @@ impl Leaf {
         let certificate = Certificate::from_der(der, &verifier.budget)?;
         let identity = certificate.identity()?;
         let authorities = issuers(verifier, &certificate)?;
-        let sct_times = verify_scts(verifier, &certificate, &authorities)?;
+        let scts = verify_scts(verifier, &certificate, &authorities)?;
         Ok(Self {
             certificate,
             identity,
             authorities,
-            sct_times,
+            scts,
+            ct_logs: Arc::clone(&verifier.ct_logs),
+        })
+    }
+
+    /// What each CT log says of the certificate.
+    pub(super) fn scts(&self) -> impl Iterator<Item = AuthenticatedSct<'_>> {
+        self.scts.iter().filter_map(|sct| {
+            let log = self.ct_logs.get(sct.log)?;
+            Some(AuthenticatedSct {
+                log_url: &log.base_url,
+                log_id: &log.log_id,
+                at: sct.at,
+                index: sct.index,
+            })
         })
     }
 
@@ -40,7 +68,7 @@ impl Leaf {
     /// # Errors
     /// [`Error::CertificateTime`], [`Error::AuthorityTime`], [`Error::FutureTime`].
     pub(super) fn check_times(&self, verifier: &Verifier, times: &[UnixTime], latest: UnixTime) -> Result<(), Error> {
-        if let Some(at) = self.sct_times.iter().copied().find(|at| *at > latest) {
+        if let Some(at) = self.scts.iter().map(|sct| sct.at).find(|at| *at > latest) {
             return Err(Error::FutureTime { at });
         }
         let validity = self.certificate.validity();
@@ -64,18 +92,18 @@ impl Leaf {
 
 /// An SCT must be there, unless the policy says otherwise; those that are there held already.
 pub(super) fn check_transparency(leaf: &Leaf, policy: &Policy) -> Result<(), Error> {
-    if leaf.sct_times.is_empty() && policy.needs().transparency {
+    if leaf.scts.is_empty() && policy.needs().transparency {
         return Err(Error::SctMissing);
     }
     Ok(())
 }
 
 /// Intermediates of an old bundle are not used, as the trusted root has its own, but a root among them is a trap for
-/// verifiers that trust what they are sent [protobuf-specs, `X509CertificateChain`].
-pub(super) fn check_intermediates(chain: &[Vec<u8>], budget: &Budget) -> Result<(), Error> {
+/// verifiers that trust what they are sent [protobuf-specs, `X509CertificateChain`]; the very first clients wrote it nevertheless.
+pub(super) fn check_intermediates(chain: &[Vec<u8>], budget: &Budget, may_bring_root: bool) -> Result<(), Error> {
     for der in chain {
         let certificate = Certificate::from_der(der, budget)?;
-        if certificate.is_self_issued() {
+        if certificate.is_self_issued() && !may_bring_root {
             return Err(Error::CertificateChain {
                 rule: "a bundle brings no root certificate",
             });
@@ -120,7 +148,11 @@ fn issuers(verifier: &Verifier, certificate: &Certificate) -> Result<Vec<usize>,
 }
 
 /// Every SCT holds: a known CT log signed it over this certificate, at a time for which the log is believed.
-fn verify_scts(verifier: &Verifier, certificate: &Certificate, authorities: &[usize]) -> Result<Vec<UnixTime>, Error> {
+fn verify_scts(
+    verifier: &Verifier,
+    certificate: &Certificate,
+    authorities: &[usize],
+) -> Result<Vec<SctEvidence>, Error> {
     let scts = certificate.scts(&verifier.budget)?;
     if scts.is_empty() {
         return Ok(Vec::new());
@@ -131,12 +163,11 @@ fn verify_scts(verifier: &Verifier, certificate: &Certificate, authorities: &[us
         issuer_key_hash: issuer_key.id().0,
         tbs: certificate.precertificate_tbs()?,
     };
-    let mut times = Vec::with_capacity(scts.len());
+    let mut held = Vec::with_capacity(scts.len());
     for sct in &scts {
-        let log = verifier
-            .ct_logs
-            .iter()
-            .find(|log| log.log_id == sct.log_id.0)
+        let mut logs = verifier.ct_logs.iter().enumerate();
+        let (index, log) = logs
+            .find(|(_, log)| log.log_id == sct.log_id.0)
             .ok_or(Error::SctUnknownLog)?;
         let seconds = i64::try_from(sct.timestamp_ms / 1000).map_err(|_| Error::Sct)?;
         let at = UnixTime::from_secs(seconds);
@@ -144,7 +175,11 @@ fn verify_scts(verifier: &Verifier, certificate: &Certificate, authorities: &[us
             return Err(Error::SctTime { at });
         }
         sct.verify(&log.key, &logged).map_err(|_| Error::SctSignature)?;
-        times.push(at);
+        held.push(SctEvidence {
+            log: index,
+            at,
+            index: sct.leaf_index(),
+        });
     }
-    Ok(times)
+    Ok(held)
 }

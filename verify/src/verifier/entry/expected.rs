@@ -2,10 +2,10 @@
 //!
 //! The bytes are compared as they stand, piece by piece. What differs is not refused here: it is read, to say what differs.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine as _;
 
 use super::{Generation, Signed, SigningSubject};
-use crate::{Digest, HashAlgorithm, bundle::TransparencyLogEntry, key::KeyDetails};
+use crate::{Digest, HashAlgorithm, base64_text::STANDARD, bundle::TransparencyLogEntry, key::KeyDetails};
 
 /// The API that made the entry, when its body is the expected one.
 pub(super) fn generation(
