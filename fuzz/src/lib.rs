@@ -1,5 +1,7 @@
 //! What the fuzz targets share.
 
+pub mod registry;
+
 use verify::Budget;
 
 /// The limits every target runs under.

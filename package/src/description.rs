@@ -75,10 +75,13 @@ pub struct Dependency {
     pub source: Source,
 }
 
-/// The index URLs of the package's own registry. Without its scheme prefix and trailing slash each.
+/// Which index URLs name one registry. Kept without scheme prefix and trailing slash each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registries {
+    /// Those of the package's own registry.
     own: BTreeSet<String>,
+    /// Further registries that are known by several URLs; the first of each stands for all.
+    alike: Vec<Vec<String>>,
 }
 
 impl Registries {
@@ -87,13 +90,21 @@ impl Registries {
     pub fn new<'a>(own: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             own: own.into_iter().map(canonical_index).collect(),
+            alike: Vec::new(),
         }
+    }
+
+    /// The same, knowing that these URLs name one registry: an old and a new address, or a registry that passes on what another has.
+    #[must_use]
+    pub fn alike<'a>(mut self, urls: impl IntoIterator<Item = &'a str>) -> Self {
+        self.alike.push(urls.into_iter().map(canonical_index).collect());
+        self
     }
 
     /// crates.io.
     #[must_use]
     pub fn crates_io() -> Self {
-        Self::new(CRATES_IO)
+        Self::new([CRATES_IO_GIT])
     }
 
     /// What a manifest means by `registry-index`: without it, crates.io.
@@ -110,12 +121,12 @@ impl Registries {
 
     fn source(&self, index: &str) -> Source {
         let index = canonical_index(index);
-        if self.own.contains(&index) {
+        let group = self.alike.iter().find(|group| group.contains(&index));
+        let index = group.and_then(|group| group.first()).unwrap_or(&index);
+        if self.own.contains(index) {
             Source::Own
-        } else if CRATES_IO.iter().any(|known| canonical_index(known) == index) {
-            Source::Registry(canonical_index(CRATES_IO_GIT))
         } else {
-            Source::Registry(index)
+            Source::Registry(index.clone())
         }
     }
 }
@@ -202,17 +213,56 @@ pub(crate) fn canonical_requirement(text: &str) -> Option<String> {
 
 /// A target as cargo prints it, without white space and trailing commas.
 pub(crate) fn canonical_target(text: &str) -> String {
-    let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    dense.replace(",)", ")")
+    let mut dense = String::with_capacity(text.len());
+    for c in text.chars().filter(|c| !c.is_whitespace()) {
+        while c == ')' && dense.ends_with(',') {
+            dense.pop();
+        }
+        dense.push(c);
+    }
+    dense
 }
 
+/// An index URL without scheme prefix and trailing slash; crates.io by one of its two.
 fn canonical_index(index: &str) -> String {
-    let index = index
+    let mut index = index.trim_end_matches('/');
+    while let Some(rest) = index
         .strip_prefix("registry+")
         .or_else(|| index.strip_prefix("sparse+"))
-        .unwrap_or(index);
-    index.trim_end_matches('/').to_owned()
+    {
+        index = rest;
+    }
+    let index = if index == CRATES_IO_SPARSE {
+        CRATES_IO_GIT
+    } else {
+        index
+    };
+    index.to_owned()
 }
 
 const CRATES_IO_GIT: &str = "https://github.com/rust-lang/crates.io-index";
-const CRATES_IO: [&str; 2] = [CRATES_IO_GIT, "sparse+https://index.crates.io/"];
+const CRATES_IO_SPARSE: &str = "https://index.crates.io";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canonical_index_is_its_own_canonical_form() {
+        let canonical = canonical_index("registry+sparse+https://r.example/index//");
+        assert_eq!(canonical, "https://r.example/index");
+        assert_eq!(canonical_index(&canonical), canonical);
+    }
+
+    #[test]
+    fn a_canonical_target_is_its_own_canonical_form() {
+        for (written, canonical) in [
+            ("cfg( any( unix , windows , ) )", "cfg(any(unix,windows))"),
+            ("cfg(any(unix,, ),)", "cfg(any(unix))"),
+            ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ] {
+            assert_eq!(canonical_target(written), canonical);
+            assert_eq!(canonical_target(canonical), canonical);
+        }
+    }
+}

@@ -41,8 +41,8 @@ pub enum Error {
         /// The path.
         path: String,
     },
-    /// Two members at one path.
-    #[error("archive holds `{path}` twice, or two names that differ only in case")]
+    /// Two members at one path, or one where another needs a folder.
+    #[error("archive holds `{path}` twice, as file and folder, or under names that differ only in case")]
     DuplicateMember {
         /// The path.
         path: String,
@@ -72,6 +72,9 @@ pub enum Error {
         /// `name version` of the manifest.
         found: String,
     },
+    /// `Cargo.toml.orig` that is not TOML.
+    #[error("Cargo.toml.orig in the archive is not TOML")]
+    OriginalManifest,
     /// `.cargo_vcs_info.json` that cannot be read.
     #[error(".cargo_vcs_info.json in the archive is malformed")]
     VcsInfo,
@@ -103,6 +106,7 @@ impl Error {
             Self::NoManifest => "package-no-manifest",
             Self::Manifest { .. } => "package-manifest",
             Self::ManifestName { .. } => "package-manifest-name",
+            Self::OriginalManifest => "package-original-manifest",
             Self::VcsInfo => "package-vcs-info",
             Self::PublishRequest { .. } => "publish-request",
             Self::IndexLine => "index-line",
@@ -147,6 +151,7 @@ mod tests {
                 expected: String::new(),
                 found: String::new(),
             },
+            Error::OriginalManifest,
             Error::VcsInfo,
             Error::PublishRequest { part: "" },
             Error::IndexLine,

@@ -6,8 +6,10 @@
 
 pub mod archive;
 pub mod description;
+pub mod edge;
 pub mod error;
 pub mod manifest;
+pub mod original;
 pub mod publish;
 
 pub use archive::{Archive, Limits, VcsInfo};
