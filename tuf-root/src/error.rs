@@ -234,6 +234,14 @@ pub enum Error {
         /// The trust root.
         name: String,
     },
+    /// The store's own files of a trust root: not what can be fetched again, but where trust in it stands.
+    #[error("what is kept of `{name}` is damaged: `{file}`")]
+    Damaged {
+        /// The trust root.
+        name: String,
+        /// The file in its folder.
+        file: &'static str,
+    },
     /// The repository did not answer.
     #[error("cannot fetch `{url}`: {reason}")]
     Unavailable {
@@ -307,6 +315,7 @@ impl Error {
             Self::Pin { .. } => "trust-pin",
             Self::NoTarget { .. } => "trust-no-target",
             Self::NoCache { .. } => "trust-no-cache",
+            Self::Damaged { .. } => "trust-damaged",
             Self::Unavailable { .. } => "trust-unavailable",
             Self::Metadata { .. } => "trust-metadata",
             Self::Inconsistent { .. } => "trust-inconsistent",
@@ -351,7 +360,7 @@ impl Error {
             | Self::Name { .. }
             | Self::Unknown { .. }
             | Self::Known { .. } => 2,
-            Self::Io { .. } | Self::NoCache { .. } | Self::Unavailable { .. } => 3,
+            Self::Io { .. } | Self::NoCache { .. } | Self::Damaged { .. } | Self::Unavailable { .. } => 3,
             Self::Internal { .. } => 70,
         }
     }
@@ -390,6 +399,9 @@ impl Error {
             Self::Pin { .. } => "get root file and digest from the operator over a second channel",
             Self::NoTarget { .. } => "the address may belong to a repository of something else",
             Self::NoCache { .. } => "run `cargo sigstore trust update` once while online",
+            Self::Damaged { .. } => {
+                "`cargo sigstore trust remove` forgets it: a public instance then begins anew, any other is added again"
+            }
             Self::Unavailable { .. } => "try again later, or use `--offline` to work with what is cached",
             Self::Metadata { .. } | Self::Inconsistent { .. } => {
                 "try again; if it stays, ask the operator of the instance"
@@ -482,6 +494,10 @@ mod tests {
             },
             Error::NoTarget { name: name() },
             Error::NoCache { name: name() },
+            Error::Damaged {
+                name: name(),
+                file: "refreshed",
+            },
             Error::Unavailable {
                 url: name(),
                 reason: name(),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Error;
+use crate::{Error, crash};
 
 /// Reads a file of at most `limit` bytes; `None` when there is none.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
@@ -48,6 +48,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .and_then(|()| readable(file.as_file()))
         .and_then(|()| file.as_file().sync_all());
     written.map_err(Error::io("write", path))?;
+    crash::step();
     file.persist(path)
         .map_err(|error| Error::io("rename to", path)(error.error))?;
     sync_folder(folder)
@@ -105,9 +106,20 @@ pub(crate) fn rename_folder(from: tempfile::TempDir, to: &Path) -> Result<(), Er
     if cfg!(windows) && to.is_dir() {
         fs::remove_dir(to).map_err(Error::io("replace", to))?; // rename does not replace there
     }
+    crash::step();
     fs::rename(from.path(), to).map_err(Error::io("rename to", to))?;
     let _gone = from.keep();
     to.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Removes a folder, which need not exist, with what is in it. Until it is gone some of it may be.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
+    crash::step();
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("remove", path)(error)),
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+    }
 }
 
 /// Keeps other writers out while the answer lives; waits for them.

@@ -1,8 +1,8 @@
 //! The public Sigstore instances, with the TUF roots where trust in them begins. A newer root is found by following the chain.
 
-use verify::{Budget, TrustedRoot};
+use verify::{Budget, TrustedRoot, UnixTime};
 
-use crate::{Error, store::TRUSTED_ROOT};
+use crate::{Error, reader::refusal, repository::Head, store::TRUSTED_ROOT};
 
 /// An instance known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,18 @@ pub struct PublicInstance {
 }
 
 impl PublicInstance {
+    /// Version and expiry of `root`.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] or [`Error::Threshold`]: never, as a test shows.
+    pub fn root_head(&self) -> Result<Head, Error> {
+        let set = sigstore_tuf::TrustedMetadataSet::from_root(self.root).map_err(refusal)?;
+        Ok(Head {
+            version: set.root().version,
+            expires: UnixTime::from_secs(set.root().expires.as_second()),
+        })
+    }
+
     /// The trusted root that is built in.
     ///
     /// # Errors
@@ -84,7 +96,7 @@ mod tests {
                 "{}",
                 instance.name
             );
-            sigstore_tuf::TrustedMetadataSet::from_root(instance.root).unwrap();
+            assert!(instance.root_head().unwrap().version >= 9, "{}", instance.name);
         }
     }
 

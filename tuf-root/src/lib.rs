@@ -28,6 +28,7 @@
 
 mod audit;
 pub mod cli;
+mod crash;
 pub mod draft;
 mod error;
 mod fetch;

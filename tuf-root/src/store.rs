@@ -5,11 +5,19 @@
 //! NAME/metadata/       newest metadata of each role; root.json is the newest root and never goes back
 //! NAME/targets/        trusted_root.json, signing_config.v0.2.json
 //! NAME/refreshed       when the repository was last asked
+//! NAME/former/         while an update is under way or after one that was cut short: the last three, as they were before
 //! ```
 //! The public instances ([`PUBLIC_INSTANCES`]) need not be added. Nothing is trusted on first use: a root comes from a file, or
 //! is downloaded and compared with a digest that the user got elsewhere.
 
-use std::{fs, path::PathBuf, time::Duration};
+mod former;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -47,6 +55,15 @@ pub struct Instance {
     pub url: String,
     /// SHA-256 of the root metadata that trust began with, 64 hexadecimal digits.
     pub root_sha256: String,
+}
+
+/// One of [`TrustStore::list`].
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// What it is called here.
+    pub name: String,
+    /// What was added, or [`Error::Damaged`].
+    pub instance: Result<Instance, Error>,
 }
 
 /// What a trust root says, checked.
@@ -174,10 +191,11 @@ impl TrustStore {
         })
     }
 
-    /// Asks the repository for what is new. What was accepted before a failure stays accepted.
+    /// Asks the repository for what is new. What was accepted before a failure stays accepted, and nothing older is taken from a
+    /// repository; the set that was whole before stays beside it, for [`Self::load`] offline.
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Unavailable`], and the refusals of [`Reader::refresh`].
+    /// [`Error::Unknown`], [`Error::Damaged`], [`Error::Unavailable`], and the refusals of [`Reader::refresh`].
     pub async fn update(&self, name: &str, now: UnixTime) -> Result<Loaded, Error> {
         let instance = self.ensure(name)?;
         let place = self.dir.join(name);
@@ -193,22 +211,26 @@ impl TrustStore {
             targets_url: &targets_url,
             options: &self.options,
         };
-        let mut reader = Reader::open(&place.join(METADATA), &place.join(TARGETS), source)?;
+        let mut reader = reader(name, &place, source)?;
+        if read_kept(name, &place, now).await.is_ok() {
+            former::keep(&place)?;
+        }
         reader.refresh(now).await?;
         let loaded = read_documents(&mut reader, now, Freshness::Refreshed).await?;
         files::write(&place.join(REFRESHED), now.to_string().as_bytes())?;
+        former::forget(&place)?;
         Ok(loaded)
     }
 
-    /// What a trust root says. Offline from the cache alone, and even when it has expired ([`Loaded::warning`] says so);
-    /// otherwise fresh, and refused when it has expired.
+    /// What a trust root says. Offline from the cache alone, and even when it has expired ([`Loaded::warning`] says so), or, after an
+    /// update that was cut short, what it said before; otherwise fresh, and refused when it has expired.
     ///
     /// # Errors
-    /// [`Error::NoCache`] offline when it was never updated, [`Error::Document`] for a trusted root that cannot be read,
+    /// [`Error::NoCache`] offline when it was never updated, [`Error::Damaged`], [`Error::Document`] for a trusted root that cannot be read,
     /// and as [`Self::update`].
     pub async fn load(&self, name: &str, offline: bool, now: UnixTime) -> Result<Loaded, Error> {
         if offline {
-            return self.load_cached(name, now).await;
+            return self.load_offline(name, now).await;
         }
         match self.load_cached(name, now).await {
             Ok(loaded) if self.is_fresh(&loaded, now) => Ok(loaded),
@@ -216,56 +238,56 @@ impl TrustStore {
         }
     }
 
-    /// What was added, and the public instances, in order of their names.
+    /// What was added, and the public instances, in order of their names. One that is damaged hides no other.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Malformed`] for a damaged store.
-    pub fn list(&self) -> Result<Vec<Instance>, Error> {
-        let mut all: Vec<Instance> = PUBLIC_INSTANCES.iter().map(public).collect();
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(all),
-            Err(error) => return Err(Error::io("list", &self.dir)(error)),
-        };
-        for entry in entries {
-            let name = entry
-                .map_err(Error::io("list", &self.dir))?
-                .file_name()
-                .to_string_lossy()
-                .into_owned();
-            let known = all.iter().any(|instance| instance.name == name);
-            if !known && check_name(&name).is_ok() && self.dir.join(&name).is_dir() {
-                all.push(self.instance(&name)?);
+    /// [`Error::Io`].
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
+        let mut names: BTreeSet<String> = PUBLIC_INSTANCES.iter().map(|public| public.name.to_owned()).collect();
+        match fs::read_dir(&self.dir) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(Error::io("list", &self.dir))?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    if check_name(&name).is_ok() && entry.path().is_dir() {
+                        names.insert(name);
+                    }
+                }
             }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("list", &self.dir)(error)),
         }
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+        let listed = |name: String| Listed {
+            instance: self.instance(&name),
+            name,
+        };
+        Ok(names.into_iter().map(listed).collect())
     }
 
     /// One of [`Self::list`].
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Name`], [`Error::Malformed`] for a damaged store.
+    /// [`Error::Unknown`], [`Error::Name`], [`Error::Damaged`], [`Error::Io`].
     pub fn instance(&self, name: &str) -> Result<Instance, Error> {
         check_name(name)?;
         if let Some(instance) = public_instance(name) {
             return Ok(public(instance));
         }
-        let bytes = files::read(&self.dir.join(name).join(INSTANCE), INSTANCE_BYTES)?;
-        let bytes = bytes.ok_or_else(|| Error::Unknown { name: name.to_owned() })?;
-        let malformed = || Error::Malformed {
-            file: format!("{name}/{INSTANCE}"),
-            role: Role::Root,
+        let place = self.dir.join(name);
+        let bytes = match files::read(&place.join(INSTANCE), INSTANCE_BYTES) {
+            Ok(None) if !place.is_dir() => return Err(Error::Unknown { name: name.to_owned() }),
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(Error::TooLarge { .. }) => Vec::new(),
+            Err(error) => return Err(error),
         };
-        serde_json::from_slice(&bytes).map_err(|_| malformed())
+        serde_json::from_slice(&bytes).map_err(|_| damaged(name, INSTANCE))
     }
 
     /// When the repository was last asked, if ever.
     #[must_use]
     pub fn refreshed(&self, name: &str) -> Option<UnixTime> {
         check_name(name).ok()?;
-        let bytes = files::read(&self.dir.join(name).join(REFRESHED), INSTANCE_BYTES).ok()??;
-        UnixTime::from_rfc3339(std::str::from_utf8(&bytes).ok()?).ok()
+        asked(name, &self.dir.join(name)).ok()?
     }
 
     /// Forgets a trust root: the pinned root, and with it the protection against going back. Of a public instance only the
@@ -296,19 +318,28 @@ impl TrustStore {
     }
 
     async fn load_cached(&self, name: &str, now: UnixTime) -> Result<Loaded, Error> {
-        let no_cache = || Error::NoCache { name: name.to_owned() };
         self.instance(name)?;
         let place = self.dir.join(name);
-        let refreshed = self.refreshed(name).ok_or_else(no_cache)?;
+        if asked(name, &place)?.is_none() {
+            return Err(Error::NoCache { name: name.to_owned() });
+        }
         // a reader of a cache that cannot be written goes without: each file is whole, and all are checked together
         let _lock = files::lock_within(&place, READ_PATIENCE).await.ok().flatten();
-        let mut reader = Reader::open(&place.join(METADATA), &place.join(TARGETS), Source::Cache)?;
-        let read = reader.refresh(now).await;
-        read.map_err(|error| error.or_no_cache(name))?;
-        let heads = reader.heads().ok_or_else(no_cache)?;
-        let freshness = first_expired(&heads, now).unwrap_or(Freshness::Cached { refreshed });
-        let documents = read_documents(&mut reader, now, freshness).await;
-        documents.map_err(|error| error.or_no_cache(name))
+        read_kept(name, &place, now).await
+    }
+
+    /// [`Self::load_cached`], or what was kept before an update that was cut short, or is under way for long.
+    async fn load_offline(&self, name: &str, now: UnixTime) -> Result<Loaded, Error> {
+        let newest = self.load_cached(name, now).await;
+        if !matches!(newest, Err(Error::NoCache { .. })) {
+            return newest;
+        }
+        let place = self.dir.join(name);
+        if let Ok(former) = read_kept(name, &former::folder(&place), now).await {
+            return Ok(former);
+        }
+        // An update that was under way may have ended between the two.
+        read_kept(name, &place, now).await.or(newest)
     }
 
     /// Whether cached trust may be used without asking. A clock that was set back is no reason to.
@@ -330,6 +361,39 @@ impl Error {
             Self::NoCache { name: name.to_owned() }
         }
     }
+}
+
+/// What a folder keeps of a trust root: the newest set, or the former.
+async fn read_kept(name: &str, folder: &Path, now: UnixTime) -> Result<Loaded, Error> {
+    let no_cache = || Error::NoCache { name: name.to_owned() };
+    let refreshed = asked(name, folder)?.ok_or_else(no_cache)?;
+    let mut reader = reader(name, folder, Source::Cache)?;
+    let read = reader.refresh(now).await;
+    read.map_err(|error| error.or_no_cache(name))?;
+    let heads = reader.heads().ok_or_else(no_cache)?;
+    let freshness = first_expired(&heads, now).unwrap_or(Freshness::Cached { refreshed });
+    let documents = read_documents(&mut reader, now, freshness).await;
+    documents.map_err(|error| error.or_no_cache(name))
+}
+
+/// A reader of what is kept of a trust root, beginning with the newest root that was accepted.
+fn reader(name: &str, folder: &Path, source: Source<'_>) -> Result<Reader, Error> {
+    Reader::open(&folder.join(METADATA), &folder.join(TARGETS), source).map_err(|error| {
+        let unusable = matches!(
+            error,
+            Error::Missing { .. } | Error::TooLarge { .. } | Error::Metadata { .. } | Error::Threshold { .. }
+        );
+        if unusable { damaged(name, NEWEST_ROOT) } else { error }
+    })
+}
+
+/// As [`TrustStore::refreshed`], telling *never* from *cannot be read*.
+fn asked(name: &str, folder: &Path) -> Result<Option<UnixTime>, Error> {
+    let Some(bytes) = files::read(&folder.join(REFRESHED), INSTANCE_BYTES)? else {
+        return Ok(None);
+    };
+    let at = UnixTime::from_rfc3339(&String::from_utf8_lossy(&bytes));
+    at.map(Some).map_err(|_| damaged(name, REFRESHED))
 }
 
 async fn read_documents(reader: &mut Reader, now: UnixTime, freshness: Freshness) -> Result<Loaded, Error> {
@@ -378,6 +442,13 @@ fn first_expired(heads: &Heads, now: UnixTime) -> Option<Freshness> {
     .map(|(role, head)| Freshness::Expired { role, at: head.expires })
 }
 
+fn damaged(name: &str, file: &'static str) -> Error {
+    Error::Damaged {
+        name: name.to_owned(),
+        file,
+    }
+}
+
 fn public(instance: &PublicInstance) -> Instance {
     Instance {
         name: instance.name.to_owned(),
@@ -421,6 +492,7 @@ const METADATA: &str = "metadata";
 const TARGETS: &str = "targets";
 const INSTANCE: &str = "instance.json";
 const REFRESHED: &str = "refreshed";
+const NEWEST_ROOT: &str = "metadata/root.json";
 
 /// Largest root that is downloaded to be compared with a pin; the TUF client's own bound.
 const METADATA_BYTES: u64 = 512_000;

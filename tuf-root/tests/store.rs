@@ -1,4 +1,4 @@
-//! The reading side over HTTP: what is accepted, what is refused and with which code, what is kept.
+//! The reading side over HTTP: what is accepted, and what is refused with which code.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,169 +8,20 @@
 
 mod common;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, time::Duration};
 
-use common::{DAY, HOUR, Keys, NOW};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+use common::{
+    DAY, HOUR, Keys, NOW,
+    reader::{World, copy, documents},
 };
 use tuf_root::{
     Error, Role,
     draft::Rotation,
     key::{Algorithm, SigningKey},
     repository::{self, CreateOptions, Lifetimes},
-    store::{Freshness, HttpOptions, TrustStore, public_instance},
+    store::{Freshness, HttpOptions, public_instance},
 };
-use verify::{TrustedRoot, signing_config::SigningConfig};
-
-/// A web server on loopback that serves a folder and remembers what was asked for.
-struct Server {
-    url: String,
-    asked: Arc<Mutex<Vec<String>>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Server {
-    async fn start(folder: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
-        let task = tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = vec![0; 8192];
-                let length = stream.read(&mut request).await.unwrap();
-                let request = String::from_utf8_lossy(&request[..length]).into_owned();
-                let path = request
-                    .split(' ')
-                    .nth(1)
-                    .unwrap_or("/")
-                    .trim_start_matches('/')
-                    .to_owned();
-                log.lock().unwrap().push(path.clone());
-                if folder.join("hang").exists() {
-                    tokio::spawn(async move {
-                        tokio::time::sleep(Duration::from_mins(1)).await;
-                        drop(stream);
-                    });
-                    continue;
-                }
-                let (status, body) = match fs::read(folder.join(path)) {
-                    Ok(body) => ("200 OK", body),
-                    Err(_) => ("404 Not Found", Vec::new()),
-                };
-                let head = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                    body.len()
-                );
-                drop(stream.write_all(&[head.as_bytes(), &body].concat()).await);
-            }
-        });
-        Self { url, asked, task }
-    }
-
-    fn take_asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-}
-
-/// A repository, its server, and a reader's store.
-struct World {
-    folder: tempfile::TempDir,
-    keys: Keys,
-    server: Server,
-    store: TrustStore,
-}
-
-impl World {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("tuf");
-        let keys = Keys::new();
-        let options = CreateOptions {
-            root_keys: &keys.root,
-            root_threshold: 2,
-            targets_keys: &keys.targets,
-            targets_threshold: 1,
-            online_key: &keys.online,
-            targets: &documents(),
-            lifetimes: Lifetimes::default(),
-        };
-        repository::create(&dir, &options, NOW).unwrap();
-        let server = Server::start(dir.clone()).await;
-        let store = TrustStore::open(folder.path().join("store"));
-        store
-            .add("ours", &server.url, &fs::read(dir.join("1.root.json")).unwrap())
-            .unwrap();
-        Self {
-            folder,
-            keys,
-            server,
-            store,
-        }
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.folder.path().join("tuf")
-    }
-
-    fn cached(&self, file: &str) -> PathBuf {
-        self.folder.path().join("store/ours").join(file)
-    }
-
-    fn refresh(&self, now: verify::UnixTime) {
-        repository::refresh(&self.dir(), &self.keys.online, now).unwrap();
-    }
-
-    fn publish(&self, set: &BTreeMap<String, Vec<u8>>, remove: &[&str]) -> Result<(), Error> {
-        let remove: BTreeSet<String> = remove.iter().map(|name| (*name).to_owned()).collect();
-        repository::publish(
-            &self.dir(),
-            set,
-            &remove,
-            &[&self.keys.targets[0]],
-            &self.keys.online,
-            NOW,
-        )
-        .map(drop_copy)
-    }
-}
-
-fn drop_copy<T>(_: T) {}
-
-fn documents() -> BTreeMap<String, Vec<u8>> {
-    [
-        (
-            "trusted_root.json".to_owned(),
-            TrustedRoot::default().to_json().into_bytes(),
-        ),
-        (
-            "signing_config.v0.2.json".to_owned(),
-            SigningConfig::default().to_json().into_bytes(),
-        ),
-    ]
-    .into()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
+use verify::signing_config::SigningConfig;
 
 #[tokio::test]
 async fn an_update_asks_for_what_is_needed_and_an_hour_later_again() {
@@ -205,35 +56,6 @@ async fn an_update_asks_for_what_is_needed_and_an_hour_later_again() {
     // a clock that was set back is no reason to skip a question
     world.store.load("ours", false, NOW).await.unwrap();
     assert_eq!(world.server.take_asked().len(), 2);
-}
-
-#[tokio::test]
-async fn offline_makes_no_request_and_says_what_has_expired() {
-    let world = World::new().await;
-    let refused = world.store.load("ours", true, NOW).await.unwrap_err();
-    assert!(matches!(refused, Error::NoCache { .. }), "{refused}");
-    assert_eq!((refused.code(), refused.exit_code()), ("trust-no-cache", 3));
-
-    world.store.update("ours", NOW).await.unwrap();
-    world.server.take_asked();
-    let loaded = world.store.load("ours", true, NOW.plus_secs(HOUR)).await.unwrap();
-    assert_eq!(
-        (loaded.freshness, loaded.warning()),
-        (Freshness::Cached { refreshed: NOW }, None)
-    );
-    // good up to its expiry, not at it
-    let at_expiry = world.store.load("ours", true, NOW.plus_secs(DAY)).await.unwrap();
-    assert!(matches!(at_expiry.freshness, Freshness::Expired { .. }));
-    let loaded = world.store.load("ours", true, NOW.plus_secs(2 * DAY)).await.unwrap();
-    assert_eq!(
-        loaded.freshness,
-        Freshness::Expired {
-            role: Role::Timestamp,
-            at: NOW.plus_secs(DAY)
-        }
-    );
-    assert!(loaded.warning().unwrap().contains("expired"));
-    assert!(world.server.take_asked().is_empty());
 }
 
 #[tokio::test]
@@ -386,31 +208,6 @@ async fn a_target_that_was_swapped_is_refused() {
 }
 
 #[tokio::test]
-async fn a_damaged_cache_is_replaced_not_believed() {
-    let world = World::new().await;
-    world.store.update("ours", NOW).await.unwrap();
-    for file in [
-        "targets/trusted_root.json",
-        "metadata/timestamp.json",
-        "metadata/snapshot.json",
-        "metadata/targets.json",
-    ] {
-        let good = fs::read(world.cached(file)).unwrap();
-        let mut bad = good.clone();
-        *bad.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()).unwrap() ^= 1;
-        fs::write(world.cached(file), &bad).unwrap();
-        let refused = world.store.load("ours", true, NOW).await.unwrap_err();
-        assert!(matches!(refused, Error::NoCache { .. }), "{file}: {refused}");
-        world.store.load("ours", false, NOW).await.unwrap();
-        assert_eq!(fs::read(world.cached(file)).unwrap(), good, "{file}");
-    }
-    fs::write(world.cached("metadata/root.json"), "{}").unwrap();
-    let refused = world.store.load("ours", false, NOW).await.unwrap_err();
-    assert!(matches!(refused, Error::Metadata { .. }), "{refused}");
-    assert_eq!(refused.code(), "trust-metadata");
-}
-
-#[tokio::test]
 async fn verification_needs_no_signing_configuration_but_a_trusted_root() {
     let world = World::new().await;
     world.publish(&BTreeMap::new(), &["signing_config.v0.2.json"]).unwrap();
@@ -477,63 +274,6 @@ async fn a_server_that_hangs_is_away_or_floods_is_typed() {
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_written_is_reported() {
-    let world = World::new().await;
-    fs::create_dir_all(world.cached("metadata/timestamp.json/in-the-way")).unwrap();
-    let refused = world.store.update("ours", NOW).await.unwrap_err();
-    assert!(matches!(refused, Error::Io { .. }), "{refused}");
-    assert_eq!((refused.code(), refused.exit_code()), ("tuf-io", 3));
-}
-
-#[tokio::test]
-async fn an_update_that_was_cut_short_leaves_no_half_trust() {
-    let world = World::new().await;
-    world.store.update("ours", NOW).await.unwrap();
-    world.publish(&documents(), &[]).unwrap();
-    let snapshot = world.dir().join("2.snapshot.json");
-    let good = fs::read(&snapshot).unwrap();
-    fs::remove_file(&snapshot).unwrap();
-    assert!(matches!(
-        world.store.update("ours", NOW).await,
-        Err(Error::Unavailable { .. })
-    ));
-    let refused = world.store.load("ours", true, NOW).await.unwrap_err();
-    assert!(matches!(refused, Error::NoCache { .. }), "{refused}");
-    fs::write(&snapshot, good).unwrap();
-    world.store.load("ours", false, NOW).await.unwrap();
-    assert_eq!(
-        world.store.load("ours", true, NOW).await.unwrap().heads.targets.version,
-        2
-    );
-}
-
-#[tokio::test]
-async fn updates_and_readers_do_not_disturb_each_other() {
-    let world = World::new().await;
-    world.store.update("ours", NOW).await.unwrap();
-    let (dir, key) = (world.dir(), &world.keys);
-    for _ in 0..5 {
-        repository::publish(
-            &dir,
-            &documents(),
-            &BTreeSet::new(),
-            &[&key.targets[0]],
-            &key.online,
-            NOW,
-        )
-        .unwrap();
-        let (update, load) = (world.store.update("ours", NOW), world.store.load("ours", true, NOW));
-        let (again, loaded) = (world.store.update("ours", NOW), world.store.load("ours", true, NOW));
-        let (a, b, c, d) = tokio::join!(update, load, again, loaded);
-        let versions = [a, b, c, d].map(|done| done.unwrap().heads.targets.version);
-        assert!(
-            versions[0] == versions[2] && versions[1] >= versions[0].saturating_sub(1),
-            "{versions:?}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_root_is_downloaded_only_against_a_pin() {
     let world = World::new().await;
     let pin = world.store.instance("ours").unwrap().root_sha256;
@@ -578,7 +318,7 @@ async fn names_are_added_once_listed_and_removed() {
         .list()
         .unwrap()
         .into_iter()
-        .map(|instance| instance.name)
+        .map(|listed| listed.name)
         .collect();
     assert_eq!(names, ["acme", "github", "ours", "public-good", "staging"]);
     world.store.remove("acme").unwrap();

@@ -1,6 +1,8 @@
 //! A reader over a folder, made of the Sigstore project's own TUF client, and repositories to read.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod reader;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
