@@ -141,15 +141,19 @@ impl AttestationStore {
 
 impl Found {
     fn read(attestations: Vec<AttestationWire>) -> Self {
-        let budget = Budget::default();
         let mut found = Self::default();
         for attestation in attestations {
-            match Bundle::from_json(attestation.bundle.to_string().as_bytes(), &budget) {
-                Ok(bundle) => found.bundles.push(bundle),
-                Err(_) => found.unreadable = found.unreadable.saturating_add(1),
-            }
+            found.add(Some(attestation.bundle.to_string().as_bytes()));
         }
         found
+    }
+
+    /// Adds what may be a bundle.
+    pub(crate) fn add(&mut self, json: Option<&[u8]>) {
+        match json.and_then(|json| Bundle::from_json(json, &Budget::default()).ok()) {
+            Some(bundle) => self.bundles.push(bundle),
+            None => self.unreadable = self.unreadable.saturating_add(1),
+        }
     }
 }
 
@@ -174,7 +178,7 @@ struct AttestationWire {
     bundle: serde_json::Value,
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &[u8], limit: usize) -> Result<T, Error> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(body: &[u8], limit: usize) -> Result<T, Error> {
     // A bundle stands two or three levels below the top of an answer.
     let depth = Budget::default().json_depth.saturating_add(3);
     json::parse_as(body, "attestation store answer", limit, depth).map_err(malformed)

@@ -16,6 +16,7 @@ use verify::UnixTime;
 
 pub(crate) use self::predict::plain_claims;
 pub use self::{
+    ambient::gitlab_variable,
     command::is_secret_variable,
     interactive::Interactive,
     predict::{Shape, predict, predict_at},
@@ -100,6 +101,14 @@ pub async fn obtain(
     Ok(token)
 }
 
+/// Whether the surrounding CI offers this job a token for the wanted audience, as far as can be told without asking for it:
+/// GitHub and Forgejo let the job ask for any, GitLab puts those that the job names into variables.
+#[must_use]
+pub fn is_offered(options: &TokenOptions, env: &(dyn Fn(&str) -> Option<String> + Sync)) -> bool {
+    let env = Environment { read: env };
+    options.ambient && !env.says_yes(DISABLED) && ambient::is_offered(&options.audience, &env)
+}
+
 /// A token that is asked for late and renewed before it runs out.
 #[derive(Debug)]
 pub struct FreshToken {
@@ -142,6 +151,9 @@ impl FreshToken {
     }
 }
 
+/// Turns off all CIs, as in other clients.
+const DISABLED: &str = "SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS";
+
 /// A token with less than this many seconds left is obtained anew.
 pub const LEAST_REMAINING_SECS: i64 = 60;
 
@@ -171,7 +183,7 @@ async fn find(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> Res
     if let Some(token) = ambient::from_variable(env, &options.audience)? {
         return Ok(token);
     }
-    let disabled = env.says_yes("SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS");
+    let disabled = env.says_yes(DISABLED);
     if options.ambient
         && !disabled
         && let Some(token) = ambient::detect(http, options, env).await?

@@ -4,6 +4,7 @@
 //! verifier would refuse.
 
 mod managed;
+mod record;
 mod session;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use verify::{
     signing_config::{ClientTrustConfig, Service as ConfiguredService, SigningConfig},
 };
 
+use self::record::Recorder;
 pub use self::{
     managed::{ManagedKey, ManagedSession},
     session::{Signed, SigningSession},
@@ -30,30 +32,38 @@ use crate::{
     authority::CertificateAuthority,
     clock,
     http::Endpoint,
-    log::SignatureLog,
     oidc::{IdentityToken, OidcError, plain_claims, predict, predict_at},
-    timestamp::TimestampAuthority,
 };
 
 /// Signs under one trust configuration; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Signer {
     services: Arc<Services>,
-    /// Whether everybody reads what is signed and the caller did not accept that for a private repository.
-    public_only: bool,
+    disclosure: Disclosure,
+}
+
+/// Whose name a log may learn that everybody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disclosure {
+    /// Anybody's: the log is not public, or the caller accepts it.
+    Any,
+    /// Not that of a repository which says that it is private.
+    NotPrivate,
+    /// That of a repository which says that it is public.
+    Public,
 }
 
 /// Whom to ask and whom to believe.
 #[derive(Debug)]
 struct Services {
     authority: CertificateAuthority,
-    log: SignatureLog,
-    timestamps: TimestampAuthority,
+    recorder: Recorder,
     verifier: Verifier,
 }
 
 impl Signer {
-    /// Chooses the services: certificate authority v1, signature log v2, timestamp authority v1.
+    /// Chooses the services: certificate authority v1, signature log v2 or else v1, timestamp authority v1, without which a
+    /// v1 log does: it states the time itself.
     ///
     /// # Errors
     /// [`Error::NoService`] when one is not configured or no longer valid, [`Error::Url`], [`Error::TrustedRoot`].
@@ -61,15 +71,17 @@ impl Signer {
         let now = clock::now();
         let config = &trust.signing_config;
         let authority = choose(Service::CertificateAuthority, &config.certificate_authorities, 1, now)?;
-        let log = choose(Service::SignatureLog, &config.logs, 2, now)?;
-        let timestamps = choose(Service::TimestampAuthority, &config.timestamp_authorities, 1, now)?;
         let trusted_root: TrustedRoot = trust.trusted_root;
+        let recorder = Recorder::new(&http, config, &trusted_root, now)?;
         Ok(Self {
-            public_only: authority.url().host_str() == Some(PUBLIC_GOOD),
+            disclosure: if authority.url().host_str() == Some(PUBLIC_GOOD) {
+                Disclosure::NotPrivate
+            } else {
+                Disclosure::Any
+            },
             services: Arc::new(Services {
-                authority: CertificateAuthority::new(http.clone(), authority),
-                log: SignatureLog::new(http.clone(), log, &trusted_root),
-                timestamps: TimestampAuthority::new(http, timestamps),
+                authority: CertificateAuthority::new(http, authority),
+                recorder,
                 verifier: Verifier::new(trusted_root).map_err(Error::TrustedRoot)?,
             }),
         })
@@ -78,7 +90,16 @@ impl Signer {
     /// Whether a repository that is not public may sign with the public instance, whose log tells everybody its name.
     #[must_use]
     pub fn allow_private_repository(mut self, allow: bool) -> Self {
-        self.public_only &= !allow;
+        if allow {
+            self.disclosure = Disclosure::Any;
+        }
+        self
+    }
+
+    /// Signs only for repositories whose token says that they are public: nobody chose the instance.
+    #[must_use]
+    pub const fn only_public_repositories(mut self) -> Self {
+        self.disclosure = Disclosure::Public;
         self
     }
 
@@ -95,8 +116,10 @@ impl Signer {
     /// [`Error::CertificateExpired`] for a certificate that is not to be believed; those of
     /// [`CertificateAuthority::certify`]; [`Error::Random`].
     pub async fn certify(&self, token: &IdentityToken) -> Result<SigningSession, Error> {
-        if self.public_only {
-            token.check_public()?;
+        match self.disclosure {
+            Disclosure::Any => {}
+            Disclosure::NotPrivate => token.check_public()?,
+            Disclosure::Public => token.check_stated_public()?,
         }
         let key = SigningKey::try_generate_from_rng(&mut SysRng).map_err(|_| Error::Random)?;
         let public_key = public_key(&key)?;
@@ -350,18 +373,21 @@ mod tests {
         );
     }
 
+    fn service(url: &str, api_version: u32) -> ConfiguredService {
+        ConfiguredService {
+            url: url.to_owned(),
+            api_version,
+            valid_for: verify::time::ValidityWindow {
+                start: UnixTime::from_secs(0),
+                end: None,
+            },
+            operator: String::new(),
+        }
+    }
+
     #[test]
     fn a_private_repository_is_not_told_to_the_world_unawares() {
         let signer = |authority: &str| {
-            let service = |url: &str, api_version| ConfiguredService {
-                url: url.to_owned(),
-                api_version,
-                valid_for: verify::time::ValidityWindow {
-                    start: UnixTime::from_secs(0),
-                    end: None,
-                },
-                operator: String::new(),
-            };
             let signing_config = SigningConfig {
                 certificate_authorities: vec![service(authority, 1)],
                 logs: vec![service("https://log.test", 2)],
@@ -379,13 +405,14 @@ mod tests {
             )
             .unwrap()
         };
-        assert!(signer("https://fulcio.sigstore.dev").public_only);
-        assert!(
-            !signer("https://fulcio.sigstore.dev")
-                .allow_private_repository(true)
-                .public_only
+        let public = signer("https://fulcio.sigstore.dev");
+        assert_eq!(public.disclosure, Disclosure::NotPrivate);
+        assert_eq!(
+            public.clone().allow_private_repository(false).disclosure,
+            Disclosure::NotPrivate
         );
-        assert!(!signer("https://sigstore.corp.test").public_only);
+        assert_eq!(public.allow_private_repository(true).disclosure, Disclosure::Any);
+        assert_eq!(signer("https://sigstore.corp.test").disclosure, Disclosure::Any);
         for (name, visibility, public) in [
             ("repository_visibility", "public", true),
             ("repository_visibility", "private", false),
@@ -398,17 +425,75 @@ mod tests {
                 public,
                 "{name} {visibility}"
             );
+            let stated = public && name != "other";
+            assert_eq!(
+                token(&json!({ name: visibility })).check_stated_public().is_ok(),
+                stated,
+                "{name} {visibility}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_nobody_chose_learns_of_public_repositories_only() {
+        let http = Http::new(crate::HttpOptions::default()).unwrap();
+        let signer = |disclosure| Signer {
+            disclosure,
+            services: Arc::new(Services {
+                authority: CertificateAuthority::new(
+                    http.clone(),
+                    Endpoint::parse(Service::CertificateAuthority, "http://127.0.0.1:1").unwrap(),
+                ),
+                recorder: Recorder::new(
+                    &http,
+                    &SigningConfig {
+                        logs: vec![service("http://127.0.0.1:1", 1)],
+                        ..SigningConfig::default()
+                    },
+                    &TrustedRoot::default(),
+                    UnixTime::from_secs(1),
+                )
+                .unwrap(),
+                verifier: Verifier::new(TrustedRoot::default()).unwrap(),
+            }),
+        };
+        for (disclosure, claims, code) in [
+            (Disclosure::Any, json!({}), "service-connect"),
+            (Disclosure::NotPrivate, json!({}), "service-connect"),
+            (
+                Disclosure::NotPrivate,
+                json!({"repository_visibility": "private"}),
+                "E-PRIVATE",
+            ),
+            (
+                Disclosure::Public,
+                json!({"repository_visibility": "public"}),
+                "service-connect",
+            ),
+            (
+                Disclosure::Public,
+                json!({"repository_visibility": "internal"}),
+                "E-PRIVATE",
+            ),
+            (Disclosure::Public, json!({}), "E-UNSTATED"),
+        ] {
+            let error = signer(disclosure).certify(&token(&claims)).await.unwrap_err();
+            assert_eq!(error.code(), code, "{disclosure:?} {claims}: {error}");
         }
     }
 
     #[test]
     fn events_of_strangers_are_refused() {
-        for (event, code) in [
-            ("push", None),
-            ("pull_request_target", Some("E-EVENT")),
-            ("workflow_run", Some("E-EVENT")),
+        for (claim, event, code) in [
+            ("event_name", "push", None),
+            ("event_name", "pull_request_target", Some("E-EVENT")),
+            ("event_name", "workflow_run", Some("E-EVENT")),
+            ("pipeline_source", "push", None),
+            ("pipeline_source", "web", None),
+            ("pipeline_source", "merge_request_event", Some("E-EVENT")),
+            ("pipeline_source", "external_pull_request_event", Some("E-EVENT")),
         ] {
-            let outcome = token(&json!({ "event_name": event })).check_event();
+            let outcome = token(&json!({ claim: event })).check_event();
             assert_eq!(outcome.err().map(|error| error.code()), code, "{event}");
         }
     }

@@ -11,29 +11,16 @@ use axum::{
     routing::{get, post},
 };
 use client::{Class, Service, attestations::AttestationStore};
-use loopback::{Counter, http, serve};
+use loopback::{Counter, DIGEST, http, serve};
 use serde_json::{Value, json};
-use verify::{
-    Bundle, Sha256Digest,
-    bundle::{BundleVersion, Content, SignerMaterial},
-};
+use verify::{Bundle, Sha256Digest};
 
 fn bundle() -> Bundle {
-    let digest = Some(Sha256Digest([1; 32]).into());
-    Bundle {
-        version: BundleVersion::V0_3,
-        signer: SignerMaterial::PublicKeyHint("key".into()),
-        log_entries: Vec::new(),
-        timestamps: Vec::new(),
-        content: Content::Message {
-            digest,
-            signature: vec![1, 2, 3],
-        },
-    }
+    loopback::bundle(&[1, 2, 3])
 }
 
 fn bundle_json() -> Value {
-    serde_json::from_str(&bundle().to_json()).unwrap()
+    loopback::json_of(&bundle())
 }
 
 async fn store(router: Router) -> AttestationStore {
@@ -42,8 +29,6 @@ async fn store(router: Router) -> AttestationStore {
         loopback::endpoint(Service::AttestationStore, &serve(router).await),
     )
 }
-
-const DIGEST: Sha256Digest = Sha256Digest([1; 32]);
 
 #[tokio::test]
 async fn a_stored_bundle_is_filed_under_the_artifact() {

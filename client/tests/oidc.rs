@@ -14,7 +14,7 @@ use axum::{
 };
 use client::{
     Class,
-    oidc::{FreshToken, IdentityToken, Mask, OidcError, TokenOptions, TokenSource, obtain},
+    oidc::{FreshToken, IdentityToken, Mask, OidcError, TokenOptions, TokenSource, is_offered, obtain},
 };
 use loopback::{Counter, at, http, serve, token};
 use serde_json::{Value, json};
@@ -287,6 +287,32 @@ async fn gitlab_reads_the_variable_of_the_audience_and_shows_the_block_to_paste(
         "{}",
         error.hint()
     );
+}
+
+#[test]
+fn what_a_ci_offers_is_known_without_asking() {
+    let options = |ambient| TokenOptions {
+        audience: "crates.example:8080".to_owned(),
+        ambient,
+        ..TokenOptions::default()
+    };
+    let offered = |present: &[(&str, &str)]| is_offered(&options(true), &environment(present));
+    let gitlab = [("GITLAB_CI", "true"), ("CRATES_EXAMPLE_8080_ID_TOKEN", "e.e.e")];
+    let github = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://ci.example"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "secret"),
+    ];
+    for present in [gitlab, github] {
+        assert!(offered(&present), "{present:?}");
+        assert!(!is_offered(&options(false), &environment(&present)), "{present:?}");
+        let off = [&present[..], &[("SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS", "1")]].concat();
+        assert!(!offered(&off), "{present:?}");
+        assert!(!offered(&present[..1]) && !offered(&present[1..]), "{present:?}");
+    }
+    // A token for another audience, or none at all.
+    assert!(!offered(&[("GITLAB_CI", "true"), ("SIGSTORE_ID_TOKEN", "e.e.e")]));
+    assert!(!offered(&[("GITLAB_CI", "true"), ("CRATES_EXAMPLE_8080_ID_TOKEN", "")]));
+    assert!(!offered(&[("GITLAB_CI", "false"), gitlab[1]]));
 }
 
 #[tokio::test]

@@ -46,6 +46,12 @@ pub(super) async fn detect(
     codefresh(env, audience)
 }
 
+/// Whether [`detect`] would find a token of GitHub, Forgejo or GitLab.
+pub(super) fn is_offered(audience: &str, env: &Environment<'_>) -> bool {
+    let may_ask = env.text(REQUEST_URL).is_some() && env.text(REQUEST_TOKEN).is_some();
+    may_ask || (env.says_yes("GITLAB_CI") && env.text(&gitlab_variable(audience)).is_some())
+}
+
 /// GitHub and Forgejo share variables and protocol; only the remedy for missing permission differs.
 async fn github(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> Result<IdentityToken, OidcError> {
     let source = if is_forgejo(env) {
@@ -107,8 +113,10 @@ fn gitlab(env: &Environment<'_>, audience: &str) -> Result<IdentityToken, OidcEr
     }
 }
 
-/// `<AUDIENCE>_ID_TOKEN`: upper case, everything but letters and digits a `_`, a leading digit too.
-fn gitlab_variable(audience: &str) -> String {
+/// The variable that hands a GitLab job its token for `audience`, `<AUDIENCE>_ID_TOKEN`: upper case, everything but letters
+/// and digits a `_`, a leading digit too.
+#[must_use]
+pub fn gitlab_variable(audience: &str) -> String {
     let upper = audience
         .chars()
         .enumerate()

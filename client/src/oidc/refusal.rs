@@ -1,4 +1,4 @@
-//! Why there is no usable token, in the words of the catalogue: E-ID, E-CA, E-PRIVATE and E-EVENT.
+//! Why there is no usable token, in the words of the catalogue: E-ID, E-CA, E-PRIVATE, E-UNSTATED and E-EVENT.
 
 use verify::UnixTime;
 
@@ -117,6 +117,9 @@ pub enum OidcError {
         /// What the token says: `private` or `internal`.
         visibility: String,
     },
+    /// Nobody chose the public instance, and the token does not say that its repository is public.
+    #[error("no instance was chosen, and the token does not say that its repository is public")]
+    Unstated,
     /// An event in which foreign code decides what runs.
     #[error("tokens of event `{event}` are refused: a stranger's pull request can start it")]
     Event {
@@ -194,6 +197,7 @@ impl OidcError {
             Self::Claim { .. } => "E-CA-CLAIM",
             Self::Refused { .. } => "E-CA-TOKEN",
             Self::Private { .. } => "E-PRIVATE",
+            Self::Unstated => "E-UNSTATED",
             Self::Event { .. } => "E-EVENT",
         }
     }
@@ -224,7 +228,8 @@ impl OidcError {
             Self::Claim { .. } => "see `cargo sigstore identity` for what the token says".into(),
             Self::Refused { .. } => "compare the claims with the authority's configuration; the token itself is never shown".into(),
             Self::Private { .. } => "sign with an instance of your own, or accept it with `--allow-private-repository`".into(),
-            Self::Event { .. } => "publish on `push` of a tag, `release` or `workflow_dispatch`".into(),
+            Self::Unstated => "name the instance: `--trust NAME` for one of your own, `--trust public-good` for everybody's, whose log is public for ever".into(),
+            Self::Event { .. } => "publish on `push` of a tag, `release` or `workflow_dispatch`; on GitLab in a pipeline of a tag, or one started by hand".into(),
         }
     }
 
@@ -245,6 +250,7 @@ impl OidcError {
             | Self::Claim { .. }
             | Self::Refused { .. }
             | Self::Private { .. }
+            | Self::Unstated
             | Self::Event { .. } => Class::Refused,
             Self::Http { cause, .. } => cause.class(),
             Self::Command { .. } => Class::Unavailable,

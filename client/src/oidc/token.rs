@@ -161,7 +161,8 @@ impl IdentityToken {
     /// # Errors
     /// [`OidcError::Event`].
     pub fn check_event(&self) -> Result<(), OidcError> {
-        match self.claim("event_name") {
+        let stated = self.claim("event_name").or_else(|| self.claim("pipeline_source"));
+        match stated {
             Some(event) if STRANGERS_EVENTS.contains(&event.as_str()) => Err(OidcError::Event { event }),
             _ => Ok(()),
         }
@@ -172,13 +173,24 @@ impl IdentityToken {
     /// # Errors
     /// [`OidcError::Private`].
     pub fn check_public(&self) -> Result<(), OidcError> {
-        let stated = self
-            .claim("repository_visibility")
-            .or_else(|| self.claim("project_visibility"));
-        match stated {
+        match self.visibility() {
             Some(visibility) if visibility != "public" => Err(OidcError::Private { visibility }),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses a token that does not say that its repository is public.
+    ///
+    /// # Errors
+    /// [`OidcError::Private`], [`OidcError::Unstated`].
+    pub fn check_stated_public(&self) -> Result<(), OidcError> {
+        self.visibility().ok_or(OidcError::Unstated)?;
+        self.check_public()
+    }
+
+    fn visibility(&self) -> Option<String> {
+        self.claim("repository_visibility")
+            .or_else(|| self.claim("project_visibility"))
     }
 
     /// The claims a refusal may show: who, for whom, from where; cut and on one line each.
@@ -209,8 +221,14 @@ impl std::fmt::Debug for IdentityToken {
     }
 }
 
-/// Events that crates.io refuses too.
-const STRANGERS_EVENTS: [&str; 2] = ["pull_request_target", "workflow_run"];
+/// GitHub's events that crates.io refuses too; the sources of GitLab's pipelines of merge requests and of GitHub's pull
+/// requests, which run a fork's code under the project's name.
+const STRANGERS_EVENTS: [&str; 4] = [
+    "pull_request_target",
+    "workflow_run",
+    "merge_request_event",
+    "external_pull_request_event",
+];
 
 /// Claims that say who and where, and nothing secret.
 const SHOWN: [&str; 16] = [

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use p256::{ecdsa::SigningKey, pkcs8::DecodePrivateKey as _};
 use verify::{
-    Artifact, Bundle, Digest, Policy, PublicKey, Sha256Digest,
+    Artifact, Bundle, Policy, PublicKey, Sha256Digest,
     bundle::{BundleVersion, SignerMaterial},
-    entry::{EntryVerifier, HashedRekordV002},
-    key::KeyDetails,
+    entry::EntryVerifier,
 };
 
 use super::{
@@ -73,20 +72,17 @@ impl ManagedSession {
     pub async fn sign_statement(&self, statement_json: &[u8], artifact: Sha256Digest) -> Result<Signed, Error> {
         check_subject(statement_json, artifact)?;
         let (pae, signature) = sign_pae(&self.key.key, statement_json);
-        let entry = HashedRekordV002 {
-            digest: Digest::from(Sha256Digest::of(&pae)),
-            signature: signature.clone(),
-            key_details: KeyDetails::EcdsaP256Sha256,
-            verifier: EntryVerifier::PublicKey(self.key.public.spki_der().to_vec()),
-        };
+        let content = envelope(statement_json, &signature);
         let services = &self.services;
-        let (logged, stamp) = tokio::try_join!(services.log.create(&entry), services.timestamps.stamp(&signature))?;
+        let signer = EntryVerifier::PublicKey(self.key.public.spki_der().to_vec());
+        let digest = Sha256Digest::of(&pae);
+        let record = services.recorder.record(&content, digest, &signature, signer).await?;
         let bundle = Bundle {
             version: BundleVersion::V0_3,
             signer: SignerMaterial::PublicKeyHint(self.key.hint()),
-            log_entries: vec![logged],
-            timestamps: vec![stamp.der],
-            content: envelope(statement_json, &signature),
+            log_entries: vec![record.entry],
+            timestamps: record.timestamps,
+            content,
         };
         let policy = Policy::managed_key(self.key.public.clone());
         let artifact = Artifact::Digest(artifact);

@@ -11,8 +11,7 @@ use verify::{
     bundle::{BundleVersion, Content, SignerMaterial},
     certificate::Certificate,
     dsse::{self, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE},
-    entry::{EntryVerifier, HashedRekordV002},
-    key::KeyDetails,
+    entry::EntryVerifier,
     statement::Statement,
 };
 
@@ -70,11 +69,12 @@ impl SigningSession {
         validity.end.unwrap_or(validity.start)
     }
 
-    /// Signs an in-toto statement about `artifact`: DSSE, logged as `hashedrekord` 0.0.2 over the PAE digest, stamped.
+    /// Signs an in-toto statement about `artifact`: DSSE, logged (as `hashedrekord` 0.0.2 over the PAE digest,
+    /// as `dsse` 0.0.1 where the log offers v1 only), stamped.
     ///
     /// # Errors
     /// [`Error::Statement`] when the bytes are no statement or name another artifact; [`Error::CertificateExpired`];
-    /// those of [`crate::log::SignatureLog::create`] and [`crate::timestamp::TimestampAuthority::stamp`];
+    /// those of the log ([`crate::log::SignatureLog::create`]) and [`crate::timestamp::TimestampAuthority::stamp`];
     /// [`Error::TsaToken`] when the stamp's signer is not trusted; [`Error::Bundle`] when anything else is wrong.
     pub async fn sign_statement(&self, statement_json: &[u8], artifact: Sha256Digest) -> Result<Signed, Error> {
         check_subject(statement_json, artifact)?;
@@ -97,7 +97,6 @@ impl SigningSession {
         self.finish(content, artifact, signature, artifact).await
     }
 
-    /// Log and timestamp authority are asked at the same time; the first failure ends both.
     async fn finish(
         &self,
         content: Content,
@@ -109,19 +108,15 @@ impl SigningSession {
         if self.expires_at() < now {
             return Err(Error::CertificateExpired { at: self.expires_at() });
         }
-        let entry = HashedRekordV002 {
-            digest: Digest::from(digest),
-            signature: signature.clone(),
-            key_details: KeyDetails::EcdsaP256Sha256,
-            verifier: EntryVerifier::Certificate(self.certificate.der().to_vec()),
-        };
-        let services = &self.services;
-        let (logged, stamp) = tokio::try_join!(services.log.create(&entry), services.timestamps.stamp(&signature))?;
+        let certificate = self.certificate.der();
+        let signer = EntryVerifier::Certificate(certificate.to_vec());
+        let record = self.services.recorder.record(&content, digest, &signature, signer);
+        let record = record.await?;
         let bundle = Bundle {
             version: BundleVersion::V0_3,
-            signer: SignerMaterial::Certificate(self.certificate.der().to_vec()),
-            log_entries: vec![logged],
-            timestamps: vec![stamp.der],
+            signer: SignerMaterial::Certificate(certificate.to_vec()),
+            log_entries: vec![record.entry],
+            timestamps: record.timestamps,
             content,
         };
         let verified = self.verify(&bundle, artifact)?;
@@ -175,7 +170,7 @@ pub(super) fn envelope(statement_json: &[u8], signature: &[u8]) -> Content {
     })
 }
 
-/// What the verifier refuses of a bundle whose certificate and log entry were checked before.
+/// What the verifier refuses of a bundle whose certificate was checked before.
 pub(super) fn unfinished(refusal: verify::Error) -> Error {
     use verify::Error as Refusal;
     let time = matches!(
@@ -189,10 +184,27 @@ pub(super) fn unfinished(refusal: verify::Error) -> Error {
             | Refusal::FutureTime { .. }
             | Refusal::CertificateTime { .. }
     );
-    let log = matches!(refusal, Refusal::LogTime { .. } | Refusal::UnknownLog);
+    let checkpoint = matches!(
+        refusal,
+        Refusal::Note
+            | Refusal::Checkpoint
+            | Refusal::CheckpointSignature
+            | Refusal::CheckpointOrigin { .. }
+            | Refusal::CheckpointMismatch { .. }
+    );
+    let proof = matches!(
+        refusal,
+        Refusal::LogTime { .. }
+            | Refusal::UnknownLog
+            | Refusal::ProofMissing
+            | Refusal::InclusionProof
+            | Refusal::InclusionPromise
+    );
     if time {
         Error::TsaToken(refusal)
-    } else if log {
+    } else if checkpoint {
+        Error::LogCheckpoint(refusal)
+    } else if proof {
         Error::LogProof(refusal)
     } else {
         Error::Bundle(refusal)

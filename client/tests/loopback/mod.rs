@@ -16,6 +16,10 @@ use client::{
     Http, HttpOptions, Service,
     http::{Endpoint, Request},
 };
+use verify::{
+    Bundle, Sha256Digest,
+    bundle::{BundleVersion, Content, SignerMaterial},
+};
 
 /// Serves `router` on a free port; it lives as long as the test's runtime.
 pub(crate) async fn serve(router: Router) -> String {
@@ -75,4 +79,26 @@ pub(crate) fn token(claims: &serde_json::Value) -> String {
 /// Seconds since the epoch, `offset` from now.
 pub(crate) fn at(offset: i64) -> i64 {
     client::clock::now().plus_secs(offset).as_secs()
+}
+
+/// The digest that [`bundle`] is about.
+pub(crate) const DIGEST: Sha256Digest = Sha256Digest([1; 32]);
+
+/// A bundle of nobody with this signature.
+pub(crate) fn bundle(signature: &[u8]) -> Bundle {
+    Bundle {
+        version: BundleVersion::V0_3,
+        signer: SignerMaterial::PublicKeyHint("key".into()),
+        log_entries: Vec::new(),
+        timestamps: Vec::new(),
+        content: Content::Message {
+            digest: Some(DIGEST.into()),
+            signature: signature.to_vec(),
+        },
+    }
+}
+
+/// The same as it is sent.
+pub(crate) fn json_of(bundle: &Bundle) -> serde_json::Value {
+    serde_json::from_str(&bundle.to_json()).unwrap()
 }
