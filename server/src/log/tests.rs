@@ -191,15 +191,23 @@ fn check_entry(log: &SignatureLog, entry: &verify::bundle::TransparencyLogEntry)
     assert_eq!(signed.checkpoint.origin, HOST);
 }
 
+/// Copies a folder that is written to meanwhile: a file that gets its final name under the copier's hands is looked for again.
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for item in std::fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let target = to.join(item.file_name());
-        if item.file_type().unwrap().is_dir() {
-            copy_folder(&item.path(), &target);
-        } else {
-            std::fs::copy(item.path(), target).unwrap();
+    let mut is_whole = false;
+    while !is_whole {
+        is_whole = true;
+        for item in std::fs::read_dir(from).unwrap() {
+            let item = item.unwrap();
+            let target = to.join(item.file_name());
+            if item.path().is_dir() {
+                copy_folder(&item.path(), &target);
+            } else if !target.exists()
+                && let Err(error) = std::fs::copy(item.path(), target)
+            {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+                is_whole = false;
+            }
         }
     }
 }
