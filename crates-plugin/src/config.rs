@@ -19,6 +19,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 use url::Url;
 
+use crate::login::Login;
+
 use crate::{
     attest::AttestConfig,
     mirror::{CRATES_IO, MirrorConfig},
@@ -69,8 +71,11 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Upstream {
-    /// Sparse index URL, ending in `/`, without `sparse+`.
+    /// Sparse index URL, ending in `/`, without `sparse+`; read without its user name and password.
     pub index: Url,
+    /// User name and password that the index URL had.
+    #[serde(skip)]
+    pub login: Option<Login>,
     /// Whether the registry mirrors crates.io: dependencies without a registry are then its own.
     #[serde(default)]
     pub mirrors_crates_io: bool,
@@ -84,13 +89,30 @@ pub struct EvidenceSource {
     pub attestations: Url,
 }
 
+/// A message that quotes the configuration, without what stands before an `@`: a URL may have a password there.
+fn without_logins(message: &str) -> String {
+    let mut kept = String::with_capacity(message.len());
+    let mut pieces = message.split('@').peekable();
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            kept.push_str(piece);
+        } else {
+            let begins = |letter: char| letter.is_whitespace() || matches!(letter, '/' | '"' | '\'');
+            kept.push_str(piece.trim_end_matches(|letter| !begins(letter)));
+            kept.push_str("…@");
+        }
+    }
+    kept
+}
+
 impl Config {
     /// Reads a configuration; relative paths are taken from the folder of the file by the caller.
     ///
     /// # Errors
-    /// What is wrong, with line and field.
+    /// What is wrong, with line and field, and without any password that stands there.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut config: Self = toml::from_str(text).map_err(|error| without_logins(&error.to_string()))?;
+        config.upstream.login = Login::take_from(&mut config.upstream.index);
         let http = |url: &Url| matches!(url.scheme(), "http" | "https");
         if !http(&config.public_url) || !http(&config.upstream.index) || !http(&config.evidence.attestations) {
             return Err("URLs start with http:// or https://".to_owned());
@@ -101,6 +123,7 @@ impl Config {
         let section = config.trusted_publishing.as_ref();
         section
             .map_or(Ok(()), TrustedPublishing::check)
+            .and_then(|()| config.operation.check())
             .map_err(str::to_owned)?;
         Ok(config)
     }
@@ -148,6 +171,30 @@ attestations = "http://127.0.0.1:8080"
     }
 
     #[test]
+    fn a_password_is_kept_apart_and_not_printed() {
+        let text = HONEST.replace("http://127.0.0.1:8091", "http://gate:s3cret@127.0.0.1:8091");
+        let config = Config::from_toml(&text).unwrap();
+        assert_eq!(config.upstream.index.as_str(), "http://127.0.0.1:8091/index/");
+        assert!(config.upstream.login.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(Config::from_toml(HONEST).unwrap().upstream.login.is_none());
+        for (from, to) in [
+            ("index = ", "indx = "),
+            ("http://gate", "http//gate"),
+            ("http://gate", "gate"),
+            ("gate:", "ga\nte:"),
+        ] {
+            let error = Config::from_toml(&text.replacen(from, to, 1)).unwrap_err();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let error = Config::from_toml(&text.replacen("index = ", "indx = ", 1)).unwrap_err();
+        assert!(
+            error.contains("indx") && error.contains("http://…@127.0.0.1:8091"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn wrong_files_are_refused() {
         for (from, to) in [
             ("listen", "lisen"),
@@ -155,6 +202,7 @@ attestations = "http://127.0.0.1:8080"
             ("http://127.0.0.1:8091/index/", "http://127.0.0.1:8091/index"),
             ("http://127.0.0.1:8080", "file:///etc/passwd"),
             ("[evidence]", "[other]"),
+            ("[evidence]", "[operation]\nrequests = 0\n[evidence]"),
         ] {
             assert!(HONEST.contains(from));
             assert!(Config::from_toml(&HONEST.replacen(from, to, 1)).is_err(), "{to}");

@@ -1,4 +1,4 @@
-//! Named points between two steps of a publish, where tests kill the gate.
+//! Named points between two steps of a publish or a token exchange, where tests kill the gate.
 //!
 //! Only builds with debug assertions have them: there `CRATES_PLUGIN_CRASH_AT=NAME` ends the process at that point as a power
 //! cut would. A release build has no such code.
@@ -22,6 +22,10 @@ pub(crate) enum CrashPoint {
     BundleKept,
     /// The store has it; nobody here knows.
     Stored,
+    /// The identity token is used up; no upload token is made.
+    IdentityUsed,
+    /// The upload token is kept by its hash; nobody was told it.
+    TokenKept,
 }
 
 #[cfg(debug_assertions)]
@@ -43,6 +47,8 @@ impl CrashPoint {
             Self::Signed => "signed",
             Self::BundleKept => "bundle-kept",
             Self::Stored => "stored",
+            Self::IdentityUsed => "identity-used",
+            Self::TokenKept => "token-kept",
         }
     }
 }

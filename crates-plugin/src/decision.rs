@@ -7,6 +7,8 @@ use package::{Archive, Description, Limits, Manifest, Registries};
 use verify::{
     Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
     agreement::{self, CrateFacts, Expectations, Outcome, Publisher},
+    bundle::Content,
+    certificate::Certificate,
     identity::Claim,
     provenance::{PREDICATE_TYPE as PROVENANCE, package_url},
 };
@@ -325,6 +327,9 @@ impl Gate<'_> {
         if let Some(event) = denied_event(rule, provenance) {
             return Err(vec![event]);
         }
+        if let Some(elsewhere) = other_caller(rule, provenance) {
+            return Err(vec![elsewhere]);
+        }
         let expectations = Expectations {
             issuers: vec![rule.issuer.clone()],
             trusted_builders: self.policy.trusted_builders().to_vec(),
@@ -359,12 +364,12 @@ impl Gate<'_> {
         bundles: &[Bundle],
         now: UnixTime,
     ) -> Result<Vec<Verified>, Vec<Finding>> {
-        let policy = rule_policy(rule, predicate_type).map_err(|error| vec![evidence_finding(&error)])?;
         let (mut verified, mut findings) = (Vec::new(), Vec::new());
-        for bundle in bundles {
-            match self.verifier.verify(bundle, &Artifact::Digest(*digest), &policy, now) {
+        for bundle in bundles.iter().filter(|bundle| may_state(bundle, predicate_type)) {
+            let proof = rule_policy(rule, predicate_type, bundle)
+                .and_then(|policy| self.verifier.verify(bundle, &Artifact::Digest(*digest), &policy, now));
+            match proof {
                 Ok(proof) => verified.push(proof),
-                Err(verify::Error::PredicateType { .. }) => {}
                 Err(error) => {
                     let finding = evidence_finding(&error);
                     if !findings.contains(&finding) {
@@ -408,12 +413,41 @@ impl Gate<'_> {
     }
 }
 
-fn rule_policy(rule: &Rule, predicate_type: &str) -> Result<Policy, verify::Error> {
-    let policy = Policy::identity_pattern(&rule.identity_pattern(), &rule.issuer)?.predicate_type(predicate_type);
+/// Whether a bundle need not be left out for what it states, which is read before anything is verified: most of the time of a
+/// decision is signatures. What cannot be read is not left out, and refused by the verifier.
+fn may_state(bundle: &Bundle, predicate_type: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stated<'a> {
+        #[serde(borrow)]
+        predicate_type: std::borrow::Cow<'a, str>,
+    }
+    match &bundle.content {
+        Content::Dsse(envelope) => serde_json::from_slice::<Stated<'_>>(&envelope.payload)
+            .map_or(true, |stated| stated.predicate_type == predicate_type),
+        Content::Message { .. } => false,
+    }
+}
+
+/// Where any reusable workflow may sign, the name that this bundle's certificate has is the one to be verified: whose run it was, the
+/// claims say, all of which the rule demands, and [`other_caller`] looks at what was started.
+fn rule_policy(rule: &Rule, predicate_type: &str, bundle: &Bundle) -> Result<Policy, verify::Error> {
+    let called = rule.any_builder.then(|| signer(bundle)).flatten();
+    let policy = match called {
+        Some(workflow) => Policy::identity(&workflow, &rule.issuer)?,
+        None => Policy::identity_pattern(&rule.certificate_pattern(), &rule.issuer)?,
+    };
+    let policy = policy.predicate_type(predicate_type);
     Ok(rule
         .claims()
         .into_iter()
         .fold(policy, |policy, (claim, value)| policy.claim(claim, value)))
+}
+
+/// The name in a bundle's certificate, before anything is verified.
+fn signer(bundle: &Bundle) -> Option<String> {
+    let certificate = Certificate::from_der(bundle.certificate()?, &Budget::default()).ok()?;
+    Some(certificate.identity().ok()?.san.as_str().to_owned())
 }
 
 fn archive_finding(error: &package::Error) -> Finding {
@@ -454,6 +488,27 @@ fn denied_event(rule: &Rule, provenance: &Verified) -> Option<Finding> {
         code: "gate-event-denied",
         cause: format!("the policy lets no run that `{event}` started publish this crate"),
         hint: "start the release in another way, as a push of its tag",
+    })
+}
+
+/// The certificate's name says which workflow ran, at which ref of its own. A workflow that can be called is called from any
+/// branch and by any other: of which ref the run is, and which workflow it started with, claims 14 and 18 say.
+fn other_caller(rule: &Rule, provenance: &Verified) -> Option<Finding> {
+    let identity = provenance.identity()?;
+    let claimed = |claim| identity.claim(claim).unwrap_or("nothing").to_owned();
+    let reference = claimed(Claim::SourceRepositoryRef);
+    let caller = claimed(Claim::BuildConfigUri);
+    let (expected, found) = if !rule.allows_ref(&reference) {
+        (rule.reference.clone(), reference)
+    } else if rule.is_called() && !rule.is_caller(&caller) {
+        (rule.caller(), caller)
+    } else {
+        return None;
+    };
+    Some(Finding {
+        code: "gate-caller-differs",
+        cause: format!("the workflow was called from elsewhere: expected {expected}, found {found}"),
+        hint: "publish from the ref, and the workflow, that the rule names",
     })
 }
 
@@ -515,6 +570,7 @@ mod tests {
             include_str!("service/download.rs"),
             include_str!("service/exchange.rs"),
             include_str!("trusted_publishing.rs"),
+            include_str!("trusted_publishing/claims.rs"),
             include_str!("webhook.rs"),
         ];
         let codes = sources.iter().flat_map(|source| source.split('"')).filter(|text| {

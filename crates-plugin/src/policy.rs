@@ -11,7 +11,7 @@
 //! issuer = "https://token.actions.githubusercontent.com"
 //! repository = "https://github.com/acme/acme"
 //! workflow = ".github/workflows/release.yml"
-//! ref = "refs/tags/*"
+//! ref = "refs/tags/*"           # a GitLab project has `ci-config = ".gitlab-ci.yml"` instead of a workflow
 //! runner = "github-hosted"
 //! deny-events = ["workflow_dispatch"]
 //! owner-id = "9919001"           # with it, the workflow may exchange its identity for an upload token
@@ -24,13 +24,15 @@
 //! expires = 2027-06-30
 //! ```
 
+mod rule;
 mod summary;
-
-use std::collections::BTreeSet;
 
 use semver::Version;
 use serde::Deserialize;
-use verify::{Sha256Digest, UnixTime, identity::Claim, provenance::PREDICATE_TYPE};
+use verify::{Sha256Digest, UnixTime};
+
+pub use rule::Rule;
+pub(crate) use rule::is_reference;
 
 /// A policy, read whole or refused whole.
 #[derive(Clone, Debug)]
@@ -74,50 +76,6 @@ impl PolicyError {
             Self::Exception { .. } => "policy-exception",
         }
     }
-}
-
-/// Who may publish the crates that a rule names.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Rule {
-    /// Crate names, or prefixes ending in `*`.
-    pub crates: Vec<String>,
-    /// OIDC issuer.
-    pub issuer: String,
-    /// Source repository URL.
-    pub repository: String,
-    /// Immutable repository id.
-    #[serde(default)]
-    pub repository_id: Option<String>,
-    /// Immutable owner id.
-    #[serde(default)]
-    pub owner_id: Option<String>,
-    /// Path of the workflow in the repository.
-    pub workflow: String,
-    /// Ref, or a prefix ending in `*`.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// Deployment environment.
-    #[serde(default)]
-    pub environment: Option<String>,
-    /// Predicate types that must be there; provenance always must.
-    #[serde(default)]
-    pub statements: BTreeSet<String>,
-    /// Lowest SLSA build level, 1 to 3.
-    #[serde(default = "two")]
-    pub minimum_level: u8,
-    /// Whether the ref must be the tag of the version.
-    #[serde(default)]
-    pub tag_required: bool,
-    /// Runner environment, `github-hosted` or `self-hosted`.
-    #[serde(default)]
-    pub runner: Option<String>,
-    /// Events that may not publish, besides those that never may.
-    #[serde(default)]
-    pub deny_events: BTreeSet<String>,
-    /// Whether only a token of the gate's own, exchanged for this rule's identity, may upload these crates.
-    #[serde(default)]
-    pub trusted_publishing_only: bool,
 }
 
 /// A version let through without evidence.
@@ -272,100 +230,6 @@ impl RegistryPolicy {
     }
 }
 
-impl Rule {
-    /// The subject alternative name a certificate must have: a prefix when it ends in `*`.
-    #[must_use]
-    pub fn identity_pattern(&self) -> String {
-        format!("{}/{}@{}", self.repository, self.workflow, self.reference)
-    }
-
-    /// Claims a certificate must have besides its name and issuer.
-    #[must_use]
-    pub fn claims(&self) -> Vec<(Claim, &str)> {
-        let optional = [
-            (Claim::SourceRepositoryIdentifier, &self.repository_id),
-            (Claim::SourceRepositoryOwnerIdentifier, &self.owner_id),
-            (Claim::DeploymentEnvironment, &self.environment),
-            (Claim::RunnerEnvironment, &self.runner),
-        ];
-        let stated = optional
-            .into_iter()
-            .filter_map(|(claim, value)| Some((claim, value.as_deref()?)));
-        std::iter::once((Claim::SourceRepositoryUri, self.repository.as_str()))
-            .chain(stated)
-            .collect()
-    }
-
-    /// Whether the rule lists this very name, not by a pattern.
-    #[must_use]
-    pub fn lists(&self, name: &str) -> bool {
-        self.crates.iter().any(|pattern| pattern == name)
-    }
-
-    /// Whether a ref is one that may publish.
-    #[must_use]
-    pub fn allows_ref(&self, reference: &str) -> bool {
-        matches(&self.reference, reference)
-    }
-
-    /// Predicate types that must be there, provenance first.
-    pub fn required_statements(&self) -> impl Iterator<Item = &str> {
-        let others = self
-            .statements
-            .iter()
-            .map(String::as_str)
-            .filter(|uri| *uri != PREDICATE_TYPE);
-        std::iter::once(PREDICATE_TYPE).chain(others)
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        let anchored = |pattern: &str| !pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
-        let rules = [
-            (
-                !self.crates.is_empty() && !self.crates.iter().any(String::is_empty),
-                "names no crate",
-            ),
-            (
-                self.crates.iter().all(|pattern| anchored(pattern)),
-                "`*` may stand only at the end of a crate pattern",
-            ),
-            (
-                self.issuer.starts_with("https://") || self.issuer.starts_with("http://127.0.0.1"),
-                "issuer is no https URL",
-            ),
-            (
-                self.repository.contains("://") && !self.repository.ends_with('/'),
-                "repository is no URL, or ends in `/`",
-            ),
-            (
-                !self.repository.contains('*') && !self.workflow.contains('*'),
-                "repository and workflow take no pattern",
-            ),
-            (
-                !self.workflow.is_empty() && !self.workflow.starts_with('/'),
-                "workflow is no path in the repository",
-            ),
-            (
-                !self.reference.is_empty() && anchored(&self.reference),
-                "`*` may stand only at the end of a ref",
-            ),
-            ((1..=3).contains(&self.minimum_level), "minimum-level is 1, 2 or 3"),
-            (
-                !self.trusted_publishing_only || self.owner_id.is_some(),
-                "trusted-publishing-only needs owner-id: a repository's name can be registered again by somebody else",
-            ),
-            (
-                !self.deny_events.iter().any(String::is_empty),
-                "deny-events names an empty event",
-            ),
-        ];
-        rules
-            .into_iter()
-            .find(|(holds, _)| !holds)
-            .map_or(Ok(()), |(_, reason)| Err(reason))
-    }
-}
-
 impl Exception {
     fn check(&self) -> Result<(), &'static str> {
         if self.name.is_empty() || self.reason.trim().is_empty() {
@@ -397,12 +261,10 @@ fn names(pattern: &str, name: &str) -> bool {
     matches(&folded(pattern), &folded(name))
 }
 
-const fn two() -> u8 {
-    2
-}
-
 #[cfg(test)]
 mod tests {
+    use verify::identity::Claim;
+
     use super::*;
 
     const HONEST: &str = r#"
@@ -450,6 +312,44 @@ expires = 2027-06-30
     }
 
     #[test]
+    fn a_gitlab_project_is_named_by_its_configuration_and_server() {
+        let rule = |issuer: &str, repository: &str| {
+            let text = format!(
+                "[[rule]]\ncrates = [\"acme\"]\nissuer = \"{issuer}\"\nrepository = \"{repository}\"\n\
+                 repository-id = \"20\"\nowner-id = \"72\"\nci-config = \".gitlab-ci.yml\"\n\
+                 ref = \"refs/heads/main\"\nenvironment = \"production\"\nrunner = \"gitlab-hosted\"\n"
+            );
+            read(&text).unwrap().rule_for("acme").unwrap().clone()
+        };
+        let public = rule("https://gitlab.com", "https://gitlab.com/group/sub/project");
+        assert_eq!(
+            public.identity_pattern(),
+            "https://gitlab.com/group/sub/project//.gitlab-ci.yml@refs/heads/main"
+        );
+        assert_eq!(
+            public.claims(),
+            [
+                (Claim::SourceRepositoryUri, "https://gitlab.com/group/sub/project"),
+                (Claim::SourceRepositoryIdentifier, "20"),
+                (Claim::SourceRepositoryOwnerIdentifier, "72"),
+                (Claim::DeploymentEnvironment, "production"),
+                (Claim::RunnerEnvironment, "gitlab-hosted"),
+            ]
+        );
+        let own = rule("https://git.example.com", "https://git.example.com/g/p");
+        assert_eq!(
+            own.claims()[0],
+            (Claim::SourceRepositoryUri, "https://git.example.com/g/p")
+        );
+        let misnamed = rule("https://gitlab.archlinux.org", "https://gitlab.archlinux.org/g/p");
+        assert_eq!(
+            misnamed.identity_pattern(),
+            "https://gitlab.archlinux.org/g/p//.gitlab-ci.yml@refs/heads/main"
+        );
+        assert_eq!(misnamed.claims().len(), 4, "not by the claim that names another server");
+    }
+
+    #[test]
     fn an_exception_ends_with_its_last_day() {
         let policy = read(HONEST).unwrap();
         let last = UnixTime::from_rfc3339("2027-06-30T23:59:59Z").unwrap();
@@ -474,6 +374,22 @@ expires = 2027-06-30
                 "policy-rule",
             ),
             ("workflow = \".github", "workflow = \"/.github", "policy-rule"),
+            ("workflow = \".github/workflows/release.yml\"", "", "policy-rule"),
+            (
+                "workflow = ",
+                "ci-config = \".gitlab-ci.yml\"\nworkflow = ",
+                "policy-rule",
+            ),
+            (
+                "workflow = \".github/workflows/release.yml\"",
+                "ci-config = \"ci.yml@acme/other\"",
+                "policy-rule",
+            ),
+            (
+                "workflow = \".github/workflows/release.yml\"",
+                "ci-config = \"/.gitlab-ci.yml\"",
+                "policy-rule",
+            ),
             ("expires = 2027-06-30", "", "policy-shape"),
             ("expires = 2027-06-30", "expires = 07:00:00", "policy-exception"),
             (
@@ -493,6 +409,17 @@ expires = 2027-06-30
             assert!(HONEST.contains(from), "{from}");
             assert_eq!(read(&HONEST.replacen(from, to, 1)).unwrap_err().code(), code, "{to}");
         }
+    }
+
+    #[test]
+    fn the_rules_of_the_guide_are_rules() {
+        let guide = include_str!("../../docs/guides/gate.md");
+        let blocks = guide
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next());
+        let rules: Vec<_> = blocks.filter(|block| block.contains("[[rule]]")).map(read).collect();
+        assert!(rules.len() == 3 && rules.iter().all(Result::is_ok), "{rules:?}");
     }
 
     #[test]

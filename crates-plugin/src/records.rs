@@ -15,7 +15,7 @@ use std::{
 use rusqlite::Connection;
 
 pub use hints::Waiting;
-pub use publishers::Known;
+pub use publishers::{Earlier, Known};
 
 /// The gate's memory.
 #[derive(Debug)]

@@ -34,16 +34,19 @@ use crate::{
     records::{self, Records},
 };
 
+mod archives;
 mod attestations;
 mod download;
 mod exchange;
 mod files;
 mod hook;
 mod index;
+mod names;
 mod observe;
 mod outbox;
 mod publish;
 mod range;
+mod served;
 
 /// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +84,9 @@ pub enum StartError {
     /// The upstream client cannot be made.
     #[error("HTTP client")]
     Http(#[from] reqwest::Error),
+    /// TLS has nothing to trust.
+    #[error("certificates of this machine")]
+    Certificates(#[source] std::io::Error),
 }
 
 /// Everything a request needs.
@@ -88,8 +94,7 @@ pub enum StartError {
 pub struct Service {
     config: Config,
     http: reqwest::Client,
-    /// Follows redirects: a registry may keep its archives elsewhere, and clients must not be sent there past the gate.
-    archives: reqwest::Client,
+    archives: archives::Archives,
     /// Archives being read whole and decided on, each of them up to its limit in memory.
     deciding: tokio::sync::Semaphore,
     store: AttestationStore,
@@ -113,6 +118,8 @@ pub struct Service {
     upstream: RwLock<Option<(Instant, Arc<index::UpstreamConfig>)>>,
     /// Index files as they were answered last.
     files: files::Files,
+    /// What those said of archives that were not seen.
+    served: served::Served,
 }
 
 impl Service {
@@ -153,8 +160,8 @@ impl Service {
             store: AttestationStore::new(http.clone(), endpoint),
             attestor: outbox::attestor(&config, http, services)?,
             accepted: tokio::sync::Notify::new(),
-            http: upstream_client(reqwest::redirect::Policy::none())?,
-            archives: upstream_client(reqwest::redirect::Policy::limited(REDIRECTS))?,
+            http: upstream_client()?,
+            archives: archives::Archives::new()?,
             deciding: tokio::sync::Semaphore::new(DECIDING),
             registries: Registries::new(own.iter().map(String::as_str).chain(mirrored)),
             limits: Limits {
@@ -167,6 +174,7 @@ impl Service {
             admitted: RwLock::default(),
             upstream: RwLock::default(),
             files: files::Files::default(),
+            served: served::Served::default(),
             budget,
             config,
         }))
@@ -286,11 +294,15 @@ impl Service {
                 .admit(&key, &admission.description, admission.ground.name(), now())?;
             self.files.forget_crate(candidate.name);
             CrashPoint::VerdictKept.reach();
-            let served = (candidate.name.to_owned(), candidate.version.to_owned());
-            self.admitted
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(served, admission.digest);
+            // Of what the index has said two things, each download is looked at.
+            let (name, version) = (candidate.name, candidate.version);
+            let undisputed = |line| self.served.agrees(name, version, line);
+            if candidate.claimed.is_none_or(undisputed) {
+                self.admitted
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert((name.to_owned(), version.to_owned()), admission.digest);
+            }
         }
         metrics::counter!("gate_verdicts_total", "verdict" => verdict.name()).increment(1);
         Ok(verdict)
@@ -298,6 +310,14 @@ impl Service {
 }
 
 impl Service {
+    /// The headers of a request that reads at this URL, with the gate's own user name and password where the caller shows nothing.
+    fn reading(&self, url: &str, mut headers: HeaderMap) -> HeaderMap {
+        if let (Some(login), Ok(url)) = (&self.config.upstream.login, url.parse()) {
+            login.add_to(&mut headers, &url);
+        }
+        headers
+    }
+
     /// What the registry had before a candidate, as far as the policy asks.
     fn history(&self, candidate: &Candidate<'_>, name: NameState) -> Result<History, LedgerError> {
         let wants_known = name == NameState::New && self.policy().first_publish() == FirstPublish::ExistingIdentity;
@@ -315,41 +335,6 @@ impl Service {
             previous: self.records.previous_publisher(candidate.name, candidate.version)?,
             known,
         })
-    }
-
-    /// Whether the registry has a crate of this name; asked only when the policy cares.
-    async fn name_state(&self, name: &str, headers: &HeaderMap) -> NameState {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if self.policy().first_publish() == FirstPublish::Open {
-            return NameState::Taken;
-        }
-        if name.is_empty() || !name.bytes().all(plain) {
-            return NameState::New;
-        }
-        let url = format!("{}{}", self.config.upstream.index, download::index_path(name));
-        match self
-            .http
-            .get(url)
-            .headers(index::credentials(headers))
-            .timeout(INDEX_LIMIT)
-            .send()
-            .await
-        {
-            Ok(answer) if answer.status() == StatusCode::OK => NameState::Taken,
-            Ok(answer) if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => NameState::New,
-            Ok(answer) => {
-                tracing::warn!(
-                    status = answer.status().as_u16(),
-                    krate = name,
-                    "the index does not say whether a name is new"
-                );
-                NameState::Unknown
-            }
-            Err(error) => {
-                tracing::warn!(%error, krate = name, "the index cannot be asked whether a name is new");
-                NameState::Unknown
-            }
-        }
     }
 
     /// The policy in words, and what of it deserves a look.
@@ -402,10 +387,14 @@ async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response
         .path_and_query()
         .map_or("/", axum::http::uri::PathAndQuery::as_str);
     let url = format!("{}{path}", api.trim_end_matches('/'));
+    let mut headers = end_to_end(&parts.headers);
+    if !writes {
+        headers = service.reading(&url, headers);
+    }
     let forwarded = service
         .http
         .request(parts.method, url)
-        .headers(end_to_end(&parts.headers))
+        .headers(headers)
         .body(reqwest::Body::wrap_stream(body.into_data_stream()));
     match forwarded.send().await {
         Ok(answer) => {
@@ -493,13 +482,13 @@ async fn read_bounded(mut answer: reqwest::Response, limit: usize) -> Result<Vec
     }
 }
 
-/// A client of the registry. Connections are kept; credentials do not follow a redirect to another host.
-fn upstream_client(redirect: reqwest::redirect::Policy) -> Result<reqwest::Client, reqwest::Error> {
+/// A client of the registry. Connections are kept; redirects are answers like others.
+fn upstream_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
-        .redirect(redirect)
+        .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
-        .user_agent(concat!("crates-plugin/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .build()
 }
 
@@ -519,15 +508,12 @@ const fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// An index file is small, and a publish waits for it.
-const INDEX_LIMIT: Duration = Duration::from_secs(10);
 /// How long a registry may be silent in the middle of an answer.
 const SILENCE: Duration = Duration::from_mins(1);
-/// From a registry to its storage, and once around it.
-const REDIRECTS: usize = 3;
 /// Four archives of 10 MiB and what is inside them.
 const DECIDING: usize = 4;
 const CONNECT: Duration = Duration::from_secs(5);
+const AGENT: &str = concat!("crates-plugin/", env!("CARGO_PKG_VERSION"));
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::TE,

@@ -4,17 +4,18 @@
 //! Who may exchange is said by the policy's rules that carry an `owner-id`. This module decides, without input and
 //! output, whether verified claims satisfy a rule, and what an upload token looks like.
 
+mod claims;
 pub(crate) mod keys;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use url::Url;
-use verify::UnixTime;
 use zeroize::Zeroizing;
 
-use crate::{decision::Finding, policy::RegistryPolicy, policy::Rule};
+pub(crate) use claims::{Claims, LEEWAY_SECS, refused_token};
+
+use crate::policy::{RegistryPolicy, Rule};
 
 /// Section `[trusted-publishing]` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,19 +33,33 @@ pub struct TrustedPublishing {
     /// How long an upload token lives, 15 to 30 minutes.
     #[serde(default = "half_an_hour")]
     pub lifetime_minutes: u8,
-    /// Issuers whose tokens look like GitHub's, and the server their repositories are on.
+    /// Issuers, how their tokens look, and the server their repositories are on.
     #[serde(default = "github")]
     pub provider: Vec<Provider>,
 }
 
-/// An issuer whose tokens look like those of GitHub Actions.
+/// An issuer whose tokens are exchanged.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Provider {
+    /// How its tokens look.
+    #[serde(default, rename = "type")]
+    pub shape: Shape,
     /// The `iss` of its tokens.
     pub issuer: String,
     /// URL below which its repositories are.
     pub server: String,
+}
+
+/// How a token says what ran; the names are those of `sigstore-server init --issuer`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// As GitHub Actions.
+    #[default]
+    GithubWorkflow,
+    /// As GitLab CI.
+    GitlabPipeline,
 }
 
 impl TrustedPublishing {
@@ -114,7 +129,10 @@ impl Scope {
     fn of(rule: &Rule) -> Self {
         Self {
             issuer: rule.issuer.clone(),
-            identity: rule.identity_pattern(),
+            identity: match &rule.builder {
+                Some(builder) => format!("{builder} called from {}", rule.caller()),
+                None => rule.identity_pattern(),
+            },
             crates: rule.crates.clone(),
         }
     }
@@ -125,162 +143,6 @@ pub(crate) fn covers(scopes: &[Scope], policy: &RegistryPolicy, name: &str) -> b
     policy
         .rule_for(name)
         .is_some_and(|rule| scopes.contains(&Scope::of(rule)))
-}
-
-/// What of an identity token is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Claims {
-    repository: String,
-    owner_id: String,
-    workflow_ref: String,
-    reference: String,
-    environment: String,
-    event: String,
-    runner: String,
-    /// Run that asked, for the log.
-    pub(crate) run_id: String,
-    /// Single use.
-    pub(crate) token_id: String,
-    /// When the token ends.
-    pub(crate) expires: UnixTime,
-}
-
-impl Claims {
-    /// Reads verified claims and checks audience and times, with a leeway of a minute as crates.io's.
-    pub(crate) fn read(claims: &Map<String, Value>, audiences: &[String], now: UnixTime) -> Result<Self, Finding> {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let required =
-            |name: &'static str| text(name).ok_or_else(|| refused_token(format!("the token has no `{name}`")));
-        if !text("aud").is_some_and(|audience| audiences.iter().any(|wanted| wanted == audience)) {
-            return Err(refused_token(format!(
-                "the token is for another audience than `{}`",
-                audiences.last().map_or("", String::as_str)
-            )));
-        }
-        let expires = time(claims, "exp")?.ok_or_else(|| refused_token("the token has no `exp`".to_owned()))?;
-        let issued = time(claims, "iat")?.ok_or_else(|| refused_token("the token has no `iat`".to_owned()))?;
-        if expires.plus_secs(LEEWAY_SECS) <= now {
-            return Err(refused_token("the token has expired".to_owned()));
-        }
-        let soon = now.plus_secs(LEEWAY_SECS);
-        if issued > soon || time(claims, "nbf")?.is_some_and(|from| from > soon) {
-            return Err(refused_token("the token is from the future".to_owned()));
-        }
-        if expires > now.plus_secs(LONGEST_LIFE_SECS) {
-            return Err(refused_token("the token lives longer than a day".to_owned()));
-        }
-        let optional = |name: &str| text(name).unwrap_or_default().to_owned();
-        Ok(Self {
-            repository: required("repository")?.to_owned(),
-            owner_id: required("repository_owner_id")?.to_owned(),
-            workflow_ref: required("workflow_ref")?.to_owned(),
-            reference: required("ref")?.to_owned(),
-            event: required("event_name")?.to_owned(),
-            token_id: required("jti")?.to_owned(),
-            environment: optional("environment"),
-            runner: optional("runner_environment"),
-            run_id: optional("run_id"),
-            expires,
-        })
-    }
-
-    /// The scopes of every rule that the claims satisfy.
-    ///
-    /// # Errors
-    /// None does; the finding tells how far the nearest got.
-    pub(crate) fn scopes(&self, policy: &RegistryPolicy, provider: &Provider) -> Result<Vec<Scope>, Finding> {
-        if NEVER.contains(&self.event.as_str()) {
-            return Err(refused_event(&self.event));
-        }
-        let mut scopes = Vec::new();
-        let mut furthest = (0, NO_RULE);
-        for rule in policy.rules().iter().filter(|rule| rule.issuer == provider.issuer) {
-            match self.mismatch(rule, provider) {
-                None if rule.deny_events.contains(&self.event) => furthest = (usize::MAX, "event_name"),
-                None => scopes.push(Scope::of(rule)),
-                Some(found) if found.0 >= furthest.0 => furthest = found,
-                Some(_) => {}
-            }
-        }
-        match (scopes.is_empty(), furthest.1) {
-            (false, _) => Ok(scopes),
-            (true, "event_name") => Err(refused_event(&self.event)),
-            (true, claim) => Err(Finding {
-                code: "gate-exchange-claims",
-                cause: format!("no rule of the policy fits this workflow; the nearest differs in `{claim}`"),
-                hint: "compare the token's claims with the rule: repository, owner-id, workflow, ref, environment, runner",
-            }),
-        }
-    }
-
-    /// The first claim in which they differ, and how many held before.
-    fn mismatch(&self, rule: &Rule, provider: &Provider) -> Option<(usize, &'static str)> {
-        let server = provider.server.trim_end_matches('/');
-        let same = |wanted: &Option<String>, found: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(found))
-        };
-        let checks = [
-            (
-                rule.repository
-                    .eq_ignore_ascii_case(&format!("{server}/{}", self.repository)),
-                "repository",
-            ),
-            // A rule without an owner id gives no tokens: the name may belong to somebody else by now.
-            (
-                rule.owner_id.as_deref() == Some(self.owner_id.as_str()),
-                "repository_owner_id",
-            ),
-            (self.runs(&rule.workflow), "workflow_ref"),
-            (rule.allows_ref(&self.reference), "ref"),
-            (same(&rule.environment, &self.environment), "environment"),
-            (same(&rule.runner, &self.runner), "runner_environment"),
-        ];
-        let mut numbered = (1..).zip(checks);
-        numbered
-            .find(|(_, (holds, _))| !holds)
-            .map(|(number, (_, claim))| (number, claim))
-    }
-
-    /// Whether `workflow_ref` is this file of the repository, at a ref or commit. Both parts before `@` are known, so a
-    /// further `@` in path or ref cannot shift the border.
-    fn runs(&self, workflow: &str) -> bool {
-        let Some((owner_and_name, rest)) = self.workflow_ref.split_at_checked(self.repository.len()) else {
-            return false;
-        };
-        let at = rest
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_prefix(workflow)?.strip_prefix('@'));
-        let commit = |text: &str| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        owner_and_name.eq_ignore_ascii_case(&self.repository)
-            && at.is_some_and(|reference| reference.starts_with("refs/") || commit(reference))
-    }
-}
-
-/// `NumericDate` in whole seconds [RFC 7519 §2].
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<UnixTime>, Finding> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(seconds) => Ok(Some(UnixTime::from_secs(seconds))),
-            None => Err(refused_token(format!("`{name}` is no time"))),
-        },
-    }
-}
-
-pub(crate) fn refused_token(cause: String) -> Finding {
-    Finding {
-        code: "gate-exchange-token",
-        cause,
-        hint: "ask the CI for a fresh token with the registry's host as audience, right before the exchange",
-    }
-}
-
-fn refused_event(event: &str) -> Finding {
-    Finding {
-        code: "gate-exchange-event",
-        cause: format!("a run that `{event}` started gets no upload token"),
-        hint: "start the release by a push of its tag, by a release, or by hand",
-    }
 }
 
 /// A new upload token: `cio_tp_`, 31 letters and digits, and one that checks them, as crates.io's.
@@ -331,123 +193,19 @@ const fn half_an_hour() -> u8 {
 
 fn github() -> Vec<Provider> {
     vec![Provider {
+        shape: Shape::GithubWorkflow,
         issuer: "https://token.actions.githubusercontent.com".to_owned(),
         server: "https://github.com".to_owned(),
     }]
 }
 
-/// They run foreign code with the repository's rights; crates.io refuses them too.
-const NEVER: [&str; 2] = ["pull_request_target", "workflow_run"];
-const NO_RULE: &str = "iss";
-/// As crates.io.
-pub(crate) const LEEWAY_SECS: i64 = 60;
-/// GitHub's live minutes, some hours; the longest bounds how long a `jti` is remembered.
-const LONGEST_LIFE_SECS: i64 = 86_400;
 const PREFIX: &str = "cio_tp_";
 const RANDOM: usize = 31;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    const POLICY: &str = r#"
-[[rule]]
-crates = ["acme-*"]
-issuer = "https://i.example"
-repository = "https://github.com/acme/acme"
-workflow = ".github/workflows/release.yml"
-ref = "refs/tags/*"
-owner-id = "7"
-environment = "release"
-deny-events = ["schedule"]
-"#;
-
-    fn provider() -> Provider {
-        Provider {
-            issuer: "https://i.example".to_owned(),
-            server: "https://github.com".to_owned(),
-        }
-    }
-
-    fn honest() -> Map<String, Value> {
-        let claims = json!({
-            "aud": "crates.example", "exp": 1300, "iat": 1000, "nbf": 1000, "jti": "1", "repository": "Acme/Acme",
-            "repository_owner_id": "7", "ref": "refs/tags/v1", "event_name": "push", "environment": "Release",
-            "workflow_ref": "Acme/Acme/.github/workflows/release.yml@refs/tags/v1", "run_id": "9",
-        });
-        claims.as_object().unwrap().clone()
-    }
-
-    fn exchange(claims: &Map<String, Value>, now: i64) -> Result<Vec<Scope>, Finding> {
-        let policy = RegistryPolicy::from_toml(POLICY).unwrap();
-        let claims = Claims::read(claims, &["crates.example".to_owned()], UnixTime::from_secs(now))?;
-        claims.scopes(&policy, &provider())
-    }
-
-    #[test]
-    fn every_claim_counts() {
-        let scopes = exchange(&honest(), 1000).unwrap();
-        let policy = RegistryPolicy::from_toml(POLICY).unwrap();
-        assert!(covers(&scopes, &policy, "acme-core") && !covers(&scopes, &policy, "other"));
-        let other = RegistryPolicy::from_toml(&POLICY.replace("release.yml", "other.yml")).unwrap();
-        assert!(
-            !covers(&scopes, &other, "acme-core"),
-            "a changed rule takes the tokens back"
-        );
-        for (claim, value, code) in [
-            ("aud", json!("crates.io"), "gate-exchange-token"),
-            ("aud", json!(["crates.example"]), "gate-exchange-token"),
-            ("exp", json!(null), "gate-exchange-token"),
-            ("exp", json!(1_000_000), "gate-exchange-token"),
-            ("iat", json!(1061), "gate-exchange-token"),
-            ("nbf", json!(1061), "gate-exchange-token"),
-            ("iat", json!("soon"), "gate-exchange-token"),
-            ("jti", json!(""), "gate-exchange-token"),
-            ("repository", json!("acme/other"), "gate-exchange-claims"),
-            ("repository_owner_id", json!("8"), "gate-exchange-claims"),
-            ("ref", json!("refs/heads/main"), "gate-exchange-claims"),
-            ("environment", json!("test"), "gate-exchange-claims"),
-            (
-                "workflow_ref",
-                json!("acme/acme/.github/workflows/evil.yml@refs/tags/v1"),
-                "gate-exchange-claims",
-            ),
-            (
-                "workflow_ref",
-                json!("acme/acme/.github/workflows/release.yml@evil"),
-                "gate-exchange-claims",
-            ),
-            (
-                "workflow_ref",
-                json!("acme/acme/.github/workflows/release.yml"),
-                "gate-exchange-claims",
-            ),
-            ("event_name", json!("pull_request_target"), "gate-exchange-event"),
-            ("event_name", json!("workflow_run"), "gate-exchange-event"),
-            ("event_name", json!("schedule"), "gate-exchange-event"),
-        ] {
-            let mut claims = honest();
-            claims.insert(claim.to_owned(), value.clone());
-            assert_eq!(exchange(&claims, 1000).unwrap_err().code, code, "{claim} {value}");
-        }
-        assert!(
-            exchange(&honest(), 1359).is_ok() && exchange(&honest(), 1360).is_err(),
-            "a minute of leeway"
-        );
-    }
-
-    #[test]
-    fn a_rule_without_owner_id_gives_no_token() {
-        let policy = RegistryPolicy::from_toml(&POLICY.replace("owner-id = \"7\"", "")).unwrap();
-        let claims = Claims::read(&honest(), &["crates.example".to_owned()], UnixTime::from_secs(1000)).unwrap();
-        assert_eq!(
-            claims.scopes(&policy, &provider()).unwrap_err().code,
-            "gate-exchange-claims"
-        );
-    }
 
     #[test]
     fn a_token_has_crates_ios_form_and_a_changed_character_shows() {
@@ -467,6 +225,13 @@ deny-events = ["schedule"]
         let read = |text: &str| toml::from_str::<TrustedPublishing>(text).unwrap();
         let honest = read("registry-token-file = \"t\"");
         assert_eq!(honest.check(), Ok(()));
+        assert_eq!(honest.provider[0].shape, Shape::GithubWorkflow);
+        let gitlab = "[[provider]]\ntype = \"gitlab-pipeline\"\nissuer = \"https://g\"\nserver = \"https://g\"";
+        let gitlab = read(&format!("registry-token-file = \"t\"\n{gitlab}"));
+        assert_eq!(
+            (gitlab.check(), gitlab.provider[0].shape),
+            (Ok(()), Shape::GitlabPipeline)
+        );
         let url = Url::parse("http://127.0.0.1:8090/").unwrap();
         assert_eq!(honest.audiences(&url), ["127.0.0.1", "127.0.0.1:8090"]);
         for wrong in ["", "registry-token-file = \"t\"\nlifetime-minutes = 60"] {

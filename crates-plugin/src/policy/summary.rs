@@ -55,6 +55,9 @@ impl Display for Rule {
             self.identity_pattern(),
             self.issuer
         )?;
+        if self.builder.is_some() {
+            write!(f, ", called from {}", self.caller())?;
+        }
         let stated = [
             ("repository id", &self.repository_id),
             ("owner id", &self.owner_id),

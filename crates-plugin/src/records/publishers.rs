@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use semver::Version;
 use verify::{UnixTime, WorkloadIdentity, agreement::Publisher};
 
@@ -18,16 +18,33 @@ pub struct Known {
     pub publisher: Publisher,
 }
 
+/// A version that was admitted on an attestation, and who published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// The version.
+    pub version: String,
+    /// Its publisher.
+    pub known: Known,
+}
+
 impl Known {
-    /// The rule that this identity satisfies, for any crate and any branch or tag; none when it names no repository and workflow.
+    /// The rule that this identity satisfies, for any crate and any branch or tag; none when it names no repository and workflow. It is
+    /// the same project whether its workflow signs by itself or calls one that does, and never another that calls the same.
     #[must_use]
     pub fn to_rule(&self) -> Option<Rule> {
         let repository = self.publisher.repository.clone()?;
-        let workflow = self.publisher.workflow.as_deref()?.strip_prefix(&repository)?;
+        let path = self.publisher.workflow.as_deref()?.strip_prefix(&repository)?;
+        let path = path.strip_prefix('/')?;
+        // A further slash is GitLab's.
+        let ci_config = path.strip_prefix('/').map(str::to_owned);
+        let workflow = ci_config.is_none().then(|| path.to_owned());
         Some(Rule {
             crates: vec!["*".to_owned()],
             issuer: self.issuer.clone(),
-            workflow: workflow.strip_prefix('/')?.to_owned(),
+            any_builder: workflow.is_some(),
+            workflow,
+            ci_config,
+            builder: None,
             repository,
             repository_id: self.publisher.repository_id.clone(),
             owner_id: self.publisher.owner_id.clone(),
@@ -77,26 +94,53 @@ impl Records {
     /// # Errors
     /// The database failed.
     pub fn previous_publisher(&self, name: &str, version: &str) -> Result<Option<Publisher>, rusqlite::Error> {
+        Ok(self.previous(name, version)?.map(|earlier| earlier.known.publisher))
+    }
+
+    /// Who published this version, where it was admitted before, under another policy; else the version before it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn earlier(&self, name: &str, version: &str) -> Result<Option<Earlier>, rusqlite::Error> {
+        let itself = {
+            let connection = self.lock();
+            let mut statement = connection.prepare_cached(
+                "SELECT issuer, repository, repository_id, owner_id, workflow FROM publisher
+                 WHERE name = ?1 AND version = ?2",
+            )?;
+            statement.query_row(params![name, version], known).optional()?
+        };
+        match itself {
+            Some(known) => Ok(Some(Earlier {
+                version: version.to_owned(),
+                known,
+            })),
+            None => self.previous(name, version),
+        }
+    }
+
+    fn previous(&self, name: &str, version: &str) -> Result<Option<Earlier>, rusqlite::Error> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
             "SELECT issuer, repository, repository_id, owner_id, workflow, version FROM publisher
              WHERE name = ?1 AND version <> ?2 ORDER BY at DESC, version DESC LIMIT 10000",
         )?;
         let rows = statement.query_map(params![name, version], |row| {
-            Ok((row.get::<_, String>(5)?, known(row)?))
+            Ok(Earlier {
+                version: row.get(5)?,
+                known: known(row)?,
+            })
         })?;
-        let all: Vec<(String, Known)> = rows.collect::<Result<_, _>>()?;
+        let all: Vec<Earlier> = rows.collect::<Result<_, _>>()?;
         let wanted = Version::parse(version).ok();
         let parsed = all
             .iter()
-            .filter_map(|(text, known)| Some((Version::parse(text).ok()?, known)));
+            .filter_map(|earlier| Some((Version::parse(&earlier.version).ok()?, earlier)));
         let lower = parsed.filter(|(version, _)| wanted.as_ref().is_some_and(|wanted| version < wanted));
         let nearest = lower
             .max_by(|(one, _), (other, _)| one.cmp(other))
-            .map(|(_, known)| known);
-        Ok(nearest
-            .or(all.first().map(|(_, known)| known))
-            .map(|known| known.publisher.clone()))
+            .map(|(_, earlier)| earlier);
+        Ok(nearest.or(all.first()).cloned())
     }
 
     /// Whether the version was admitted on an attestation.
@@ -145,17 +189,17 @@ CREATE TABLE IF NOT EXISTS publisher (
 
 #[cfg(test)]
 mod tests {
+    use verify::identity::Claim;
+
     use super::*;
 
     fn write(records: &Records, version: &str, repository: &str, at: i64) {
+        write_of(records, version, repository, ".github/workflows/r.yml", at);
+    }
+
+    fn write_of(records: &Records, version: &str, repository: &str, path: &str, at: i64) {
         let connection = records.lock();
-        let values = params![
-            "a",
-            version,
-            repository,
-            format!("{repository}/.github/workflows/r.yml"),
-            at
-        ];
+        let values = params!["a", version, repository, format!("{repository}/{path}"), at];
         connection
             .execute(
                 "INSERT INTO publisher VALUES (?1, ?2, 'https://i', ?3, NULL, NULL, ?4, ?5)",
@@ -187,6 +231,13 @@ mod tests {
             Some("https://h/one"),
             "never of the version itself"
         );
+        let told = |version: &str| {
+            let earlier = records.earlier("a", version).unwrap();
+            earlier.map(|earlier| (earlier.version, earlier.known.publisher.repository.unwrap()))
+        };
+        let of = |version: &str, repository: &str| Some((version.to_owned(), format!("https://h/{repository}")));
+        assert_eq!(told("1.10.0"), of("1.10.0", "two"), "the version itself is told of");
+        assert_eq!(told("1.9.5"), of("1.9.0", "one"));
         assert!(records.is_attested("a", "1.9.0").unwrap() && !records.is_attested("a", "1.9.1").unwrap());
     }
 
@@ -203,5 +254,18 @@ mod tests {
             rule.identity_pattern(),
             "https://h/o/one/.github/workflows/r.yml@refs/*"
         );
+        assert!(rule.is_called() && rule.is_caller("https://h/o/one/.github/workflows/r.yml@refs/heads/main"));
+        for stranger in [
+            "https://h/o/two/.github/workflows/r.yml@refs/heads/main",
+            "https://h/o/one/.github/workflows/other.yml@refs/heads/main",
+        ] {
+            assert!(!rule.is_caller(stranger), "{stranger}");
+        }
+        assert!(rule.claims().contains(&(Claim::SourceRepositoryUri, "https://h/o/one")));
+        write_of(&records, "1.0.2", "https://h/o/two", "/.gitlab-ci.yml", 3);
+        let rule = records.publishers().unwrap()[0].to_rule().unwrap();
+        assert_eq!(rule.ci_config.as_deref(), Some(".gitlab-ci.yml"));
+        assert_eq!(rule.identity_pattern(), "https://h/o/two//.gitlab-ci.yml@refs/*");
+        assert!(!rule.is_called(), "GitLab's pipelines sign by themselves");
     }
 }

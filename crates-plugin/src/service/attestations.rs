@@ -81,7 +81,11 @@ impl Service {
         let own = tokio::task::spawn_blocking(move || service.own_bundles(&asked)).await;
         let own = own.map_err(|error| fault(&error))?.map_err(|error| fault(&error))?;
         for (digest, text) in own {
-            found.entry(digest).or_default().extend(wrapped(&text));
+            let bundles = found.entry(digest).or_default();
+            // What a token signed is in the store as well.
+            if let Some(own) = wrapped(&text).filter(|own| !bundles.contains(own)) {
+                bundles.push(own);
+            }
         }
         Ok(found)
     }

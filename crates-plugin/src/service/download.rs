@@ -1,6 +1,6 @@
 //! The install gate: an archive leaves only when the verdict for its digest, the policy and the trusted root is *admit*.
 //!
-//! An archive admitted before is streamed with constant memory and hashed on the way; its last chunk is held back until the
+//! An archive admitted before is streamed with constant memory and hashed on the way; its last bytes are held back until the
 //! digest is the admitted one. One not seen before is read whole, compared with its index line, decided on, and kept.
 
 use std::sync::{Arc, PoisonError};
@@ -13,8 +13,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use package::publish::IndexLine;
+use package::{Description, publish::IndexLine};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use verify::Sha256Digest;
 
 use super::{
@@ -65,8 +66,9 @@ impl Service {
         for whole_only in [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING] {
             forwarded.remove(whole_only);
         }
-        let request = self.archives.request(method.clone(), url).headers(forwarded);
-        let answer = request.send().await.map_err(|error| unavailable(&error))?;
+        let forwarded = self.reading(&url, forwarded);
+        let answer = self.archives.ask(method, &url, &forwarded).await;
+        let answer = answer.map_err(|error| unavailable(&error))?;
         Ok(match answer.status() {
             StatusCode::OK if *method == Method::GET && is_small(&answer, headers) => {
                 return self.whole(name, version, answer, digest, headers).await;
@@ -118,6 +120,9 @@ impl Service {
     /// Looks an archive up in the index and the ledger, and decides on it when it is new.
     async fn first_time(self: &Arc<Self>, name: &str, version: &str, headers: &HeaderMap) -> Result<Seen, Response> {
         let line = self.index_line(name, version, headers).await?;
+        if let Some(refusal) = self.disputed(name, version, &line.description) {
+            return Err(refusal);
+        }
         let digest: Sha256Digest = line
             .checksum
             .parse()
@@ -126,6 +131,10 @@ impl Service {
         let known = self.ledger.is_admitted(&key).map_err(|error| fault(&error))?;
         let inside = self.ledger.description(&digest).map_err(|error| fault(&error))?;
         if known && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
+            // Somebody may have been told something else until the archive was known; nobody is any more.
+            if let Some(refusal) = self.disputed(name, version, &line.description) {
+                return Err(refusal);
+            }
             let served = (name.to_owned(), version.to_owned());
             self.admitted
                 .write()
@@ -134,20 +143,41 @@ impl Service {
             return Ok(Seen::Admitted(digest));
         }
         let Ok(_one_of_few) = self.deciding.acquire().await else {
-            return Err(plain(StatusCode::SERVICE_UNAVAILABLE, DEFERRED));
+            return Err(later());
         };
-        let url = self.download_url(name, version, &digest, headers).await?;
-        let answer = self.archives.get(url).headers(index::credentials(headers)).send().await;
+        let evidence = async {
+            if self.needs_evidence(name, version) {
+                Ok(self.evidence(&digest).await)
+            } else {
+                Ok(Evidence::Bundles(Vec::new()))
+            }
+        };
+        // The index says which digest it is, so nothing waits for the archive to be asked about.
+        let (body, evidence) = tokio::try_join!(self.archive_bytes(name, version, &digest, headers), evidence)?;
+        self.decide_on(name, version, line, body, evidence).await
+    }
+
+    /// An archive whole, if it is the one that its index line names.
+    async fn archive_bytes(
+        &self,
+        name: &str,
+        version: &str,
+        digest: &Sha256Digest,
+        headers: &HeaderMap,
+    ) -> Result<Bytes, Response> {
+        let url = self.download_url(name, version, digest, headers).await?;
+        let headers = &self.reading(&url, index::credentials(headers));
+        let answer = self.archives.ask(&Method::GET, &url, headers).await;
         let answer = answer.map_err(|error| unavailable(&error))?;
         if answer.status() != StatusCode::OK {
             return Err(relay(answer));
         }
         let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
         let body = Bytes::from(read_bounded(answer, limit).await?);
-        if Sha256Digest::of(&body) != digest {
-            return Err(refuse(&[other_bytes(&digest)]));
+        if Sha256Digest::of(&body) != *digest {
+            return Err(refuse(&[other_bytes(digest)]));
         }
-        self.decide_on(name, version, line, body, digest).await
+        Ok(body)
     }
 
     async fn decide_on(
@@ -156,24 +186,36 @@ impl Service {
         version: &str,
         line: IndexLine,
         body: Bytes,
-        digest: Sha256Digest,
+        evidence: Evidence,
     ) -> Result<Seen, Response> {
-        let evidence = if self.needs_evidence(name, version) {
-            self.evidence(&digest).await
-        } else {
-            Evidence::Bundles(Vec::new())
-        };
         let (service, archive) = (Arc::clone(self), body.clone());
-        let (name, version) = (name.to_owned(), version.to_owned());
-        let deciding = move || service.decide_download(&name, &version, &archive, &line, &evidence);
+        let asked = (name.to_owned(), version.to_owned());
+        let said = line.description.clone();
+        let deciding = move || service.decide_download(&asked.0, &asked.1, &archive, &line, &evidence);
         let verdict = tokio::task::spawn_blocking(deciding)
             .await
             .map_err(|error| fault(&error))?;
         match verdict.map_err(|error| fault(&error))? {
-            Verdict::Admit(_) => Ok(Seen::Now(body)),
-            Verdict::Refuse(findings) => Err(refuse(&findings)),
-            Verdict::Defer => Err(plain(StatusCode::SERVICE_UNAVAILABLE, DEFERRED)),
+            Verdict::Admit(_) => {
+                // While the registry took its time with the archive, somebody may have been told something else.
+                self.disputed(name, version, &said).map_or(Ok(Seen::Now(body)), Err)
+            }
+            Verdict::Refuse(findings) => {
+                // Who asks was shown the index line, so he may know who published before.
+                let text = self.refusal(name, version, &findings, true);
+                Err(plain(StatusCode::FORBIDDEN, &format!("{text}\n")))
+            }
+            Verdict::Defer => Err(later()),
         }
+    }
+
+    /// The refusal of what the index has said two things of, to whomever.
+    fn disputed(&self, name: &str, version: &str, line: &Description) -> Option<Response> {
+        let disputed = !self.served.agrees(name, version, line);
+        disputed.then(|| {
+            tracing::error!(krate = name, version, "the registry's index said something else before");
+            refuse(&[other_line()])
+        })
     }
 
     fn decide_download(
@@ -211,16 +253,20 @@ impl Service {
         headers: &HeaderMap,
     ) -> Result<IndexLine, Response> {
         let url = format!("{}{}", self.config.upstream.index, index_path(name));
-        let request = self.http.get(url).headers(index::credentials(headers));
+        let headers = self.reading(&url, index::credentials(headers));
+        let request = self.http.get(url).headers(headers);
         let answer = request.send().await.map_err(|error| unavailable(&error))?;
         if answer.status() != StatusCode::OK {
             return Err(relay(answer));
         }
         let body = read_bounded(answer, index::INDEX_BYTES).await?;
-        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let mut read = lines.filter_map(|line| IndexLine::from_json(line, &self.registries).ok());
-        let found = read.find(|line| line.description.version == version);
-        found.ok_or_else(|| plain(StatusCode::NOT_FOUND, "the index has no such version\n"))
+        let found = IndexLine::of_version(IndexLine::all_of(&body, &self.registries), version);
+        found.ok_or_else(|| {
+            plain(
+                StatusCode::NOT_FOUND,
+                "the index has no such version, or has it twice\n",
+            )
+        })
     }
 
     /// The registry's download template, filled in [cargo, Index Configuration].
@@ -263,7 +309,7 @@ fn is_small(answer: &reqwest::Response, asked: &HeaderMap) -> bool {
     total.is_some_and(|total| matches!(Wanted::of(asked, total), Wanted::Whole))
 }
 
-/// Streams an answer, or the part of it that is asked for, hashing all of it; the last chunk follows only when the digest is the
+/// Streams an answer, or the part of it that is asked for, hashing all of it; the last bytes follow only when the digest is the
 /// admitted one, else the connection breaks.
 fn checked(answer: reqwest::Response, digest: Sha256Digest, asked: &HeaderMap) -> Response {
     let mut headers = end_to_end(answer.headers());
@@ -296,9 +342,53 @@ struct Hashing {
     answer: reqwest::Response,
     hash: Sha256,
     offset: u64,
-    /// What is inside the window and follows when more, or the end, is there.
-    held: Bytes,
+    tail: Tail,
+    /// What may follow what was just given out.
+    next: Bytes,
     ended: bool,
+    /// How many pieces may wait for a slow client.
+    waiting: Arc<Semaphore>,
+}
+
+/// A piece on its way to a client; the next is read when few are left.
+struct Lent {
+    piece: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.piece
+    }
+}
+
+impl Hashing {
+    async fn lend(&self, piece: Bytes) -> std::io::Result<Bytes> {
+        let place = Arc::clone(&self.waiting).acquire_owned().await;
+        Ok(Bytes::from_owner(Lent {
+            piece,
+            _place: place.map_err(std::io::Error::other)?,
+        }))
+    }
+}
+
+/// The last bytes of what is inside the window so far. A copy, so that it does not keep the
+/// chunk it came in.
+#[derive(Default)]
+struct Tail(Bytes);
+
+impl Tail {
+    /// Takes the next piece and gives out, in two parts, what is no longer the tail.
+    fn push(&mut self, piece: &Bytes) -> (Bytes, Bytes) {
+        if let Some(cut) = piece.len().checked_sub(TAIL_BYTES) {
+            let tail = Bytes::copy_from_slice(&piece.slice(cut..));
+            return (std::mem::replace(&mut self.0, tail), piece.slice(..cut));
+        }
+        let joined = Bytes::from([&*self.0, piece].concat());
+        let cut = joined.len().saturating_sub(TAIL_BYTES);
+        self.0 = joined.slice(cut..);
+        (joined.slice(..cut), Bytes::new())
+    }
 }
 
 fn hashed(
@@ -310,31 +400,39 @@ fn hashed(
         answer,
         hash: Sha256::new(),
         offset: 0,
-        held: Bytes::new(),
+        tail: Tail::default(),
+        next: Bytes::new(),
         ended: false,
+        waiting: Arc::new(Semaphore::new(WAITING_PIECES)),
     };
     stream::try_unfold(state, move |mut state| async move {
-        while !state.ended {
+        loop {
+            let next = std::mem::take(&mut state.next);
+            if !next.is_empty() {
+                return Ok(Some((state.lend(next).await?, state)));
+            }
+            if state.ended {
+                return Ok(None);
+            }
             let Some(chunk) = state.answer.chunk().await.map_err(std::io::Error::other)? else {
                 if <[u8; 32]>::from(state.hash.clone().finalize()) != digest.0 {
                     tracing::error!(%digest, "the registry serves other bytes than were admitted");
                     return Err(std::io::Error::other("other bytes than were admitted"));
                 }
                 state.ended = true;
-                return Ok(Some((std::mem::take(&mut state.held), state)));
+                state.next = std::mem::take(&mut state.tail.0);
+                continue;
             };
             state.hash.update(&chunk);
             let piece = window.cut(state.offset, &chunk);
             let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             state.offset = state.offset.saturating_add(length);
-            if !piece.is_empty() {
-                let earlier = std::mem::replace(&mut state.held, piece);
-                if !earlier.is_empty() {
-                    return Ok(Some((earlier, state)));
-                }
+            let (first, next) = state.tail.push(&piece);
+            state.next = next;
+            if !first.is_empty() {
+                return Ok(Some((state.lend(first).await?, state)));
             }
         }
-        Ok(None)
     })
 }
 
@@ -346,6 +444,12 @@ fn archive_answer(body: Bytes, length: usize) -> Response {
     (StatusCode::OK, headers, body).into_response()
 }
 
+/// With pieces of at most 64 KB, 128 KB for a client that reads slowly.
+const WAITING_PIECES: usize = 2;
+
+/// Enough that nobody takes what came for the whole; an archive ends in 8 bytes of checksum and length [RFC 1952 §2.3.1].
+const TAIL_BYTES: usize = 4 << 10;
+
 /// Nine of ten archives of crates.io are smaller; a hundred at once are 25 MiB.
 const SMALL_BYTES: usize = 256 << 10;
 
@@ -356,6 +460,15 @@ fn refuse(findings: &[Finding]) -> Response {
         StatusCode::FORBIDDEN,
         &format!("refused by the gate\n{}\n", text.join("\n")),
     )
+}
+
+/// 503 with Retry-After, as text.
+fn later() -> Response {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, DEFERRED);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {
@@ -372,6 +485,15 @@ pub(super) fn other_bytes(digest: &Sha256Digest) -> Finding {
         code: "gate-other-bytes",
         cause: format!("the registry serves other bytes than sha256:{digest}, which its index names"),
         hint: "nothing was let through; tell the registry's operator",
+    }
+}
+
+/// Whoever resolved by the other line would build what nobody compared with the manifest.
+fn other_line() -> Finding {
+    Finding {
+        code: "gate-index-changed",
+        cause: "the registry's index said something else of this version since the gate was started".to_owned(),
+        hint: "nothing was let through; run `cargo update` once the registry's operator has said which is right and the gate was restarted",
     }
 }
 
@@ -400,6 +522,22 @@ const DEFERRED: &str = "deferred: the attestation store cannot be asked\nhint: n
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tail_is_held_back_and_nothing_is_lost() {
+        let bytes: Vec<u8> = (0..50_000_usize).map(|place| place.to_le_bytes()[0]).collect();
+        for size in [1, 100, TAIL_BYTES - 1, TAIL_BYTES, TAIL_BYTES + 1, 20_000, 50_000] {
+            let (mut tail, mut given) = (Tail::default(), Vec::new());
+            for piece in bytes.chunks(size) {
+                let (first, next) = tail.push(&Bytes::copy_from_slice(piece));
+                given.extend([first, next].concat());
+                assert!(tail.0.len() <= TAIL_BYTES);
+            }
+            assert_eq!(given.len(), bytes.len() - TAIL_BYTES, "{size}");
+            given.extend(&tail.0);
+            assert!(given == bytes, "{size}");
+        }
+    }
 
     #[test]
     fn index_paths_are_cargos() {

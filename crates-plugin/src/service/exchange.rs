@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::{Service, StartError, deferred, fault, now, publish::refuse, read};
 use crate::{
     Config,
+    crash::CrashPoint,
     decision::Finding,
     trusted_publishing::{
         Claims, LEEWAY_SECS, Provider, RegistryToken, Scope, TrustedPublishing, as_upload_token, covers,
@@ -144,7 +145,7 @@ impl Service {
                 "the token is not signed by its issuer with RS256: {error}"
             )))
         })?;
-        let claims = Claims::read(verified.claims(), &exchange.audiences, now()).map_err(found)?;
+        let claims = Claims::read(verified.claims(), provider, &exchange.audiences, now()).map_err(found)?;
         let scopes = claims.scopes(&self.policy(), provider).map_err(found)?;
         let (service, provider) = (Arc::clone(self), provider.clone());
         let minutes = i64::from(exchange.section.lifetime_minutes);
@@ -173,11 +174,13 @@ impl Service {
                 hint: "ask the CI for a fresh token for each exchange, retries too",
             }));
         }
+        CrashPoint::IdentityUsed.reach();
         let token = upload_token();
         let digest = Sha256Digest::of(token.as_bytes());
         let scope = serde_json::to_string(scopes).map_err(|error| Refusal::Fault(Box::new(error)))?;
         let expires = now().plus_secs(minutes.saturating_mul(60));
         records.give_token(&digest, &scope, expires).map_err(database)?;
+        CrashPoint::TokenKept.reach();
         tracing::info!(
             issuer = provider.issuer,
             run = claims.run_id,

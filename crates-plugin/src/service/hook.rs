@@ -176,19 +176,13 @@ impl Service {
             let Some(body) = self.fetch(url, headers, index::INDEX_BYTES).await? else {
                 continue;
             };
-            let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            let lines: Vec<_> = lines
-                .filter_map(|line| IndexLine::from_json(line, &self.registries).ok())
-                .collect();
+            let lines: Vec<_> = IndexLine::all_of(&body, &self.registries).collect();
             let state = if lines.len() == 1 {
                 NameState::New
             } else {
                 NameState::Taken
             };
-            let mut hinted = lines
-                .into_iter()
-                .filter(|line| line.description.version == waiting.version);
-            if let Some(line) = hinted.next() {
+            if let Some(line) = IndexLine::of_version(lines, &waiting.version) {
                 return Ok((line, state));
             }
         }
@@ -210,7 +204,8 @@ impl Service {
 
     /// A body answered with 200; none for 404.
     async fn fetch(&self, url: String, headers: &HeaderMap, limit: usize) -> Result<Option<Vec<u8>>, String> {
-        let request = self.http.get(url).headers(headers.clone()).timeout(LIMIT);
+        let headers = self.reading(&url, headers.clone());
+        let request = self.http.get(url).headers(headers).timeout(LIMIT);
         let answer = request
             .send()
             .await

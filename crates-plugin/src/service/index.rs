@@ -1,6 +1,7 @@
 //! The index: `config.json` names the gate, files pass with bytes and `ETag` intact, lines known to lie are left out.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -44,7 +45,8 @@ pub(super) async fn upstream_config(service: &Service, headers: &HeaderMap) -> R
 
 async fn fetch_config(service: &Service, headers: &HeaderMap) -> Result<UpstreamConfig, Response> {
     let url = format!("{}config.json", service.config.upstream.index);
-    let request = service.http.get(url).headers(credentials(headers));
+    let headers = service.reading(&url, credentials(headers));
+    let request = service.http.get(url).headers(headers);
     let answer = request.send().await.map_err(|error| unavailable(&error))?;
     if answer.status() != StatusCode::OK {
         return Err(relay(answer));
@@ -113,7 +115,7 @@ impl Service {
         kept: Option<Arc<IndexFile>>,
     ) -> Result<Arc<IndexFile>, Response> {
         let url = format!("{}{}", self.config.upstream.index, key.path());
-        let mut forwarded = credentials(headers);
+        let mut forwarded = self.reading(&url, credentials(headers));
         if let Some(agent) = headers.get(header::USER_AGENT) {
             forwarded.insert(header::USER_AGENT, agent.clone());
         }
@@ -147,30 +149,84 @@ impl Service {
     }
 }
 
+/// What becomes of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// It says what the manifest inside its archive does, or nothing.
+    Honest,
+    /// Nobody has seen the archive.
+    Unseen,
+    /// It is not answered, and a log says why.
+    LeftOut,
+}
+
 impl Service {
-    /// The file without the lines that differ from the manifest inside their archive; none when no line does.
+    /// The file without the lines that differ from the manifest inside their archive, and without those that cannot be held against it:
+    /// that we cannot read, or whose version is there twice, of which cargo may take either. None when there is no such line. What the file
+    /// says of archives that nobody has seen is remembered until they are downloaded.
     fn without_lies(&self, name: &str, body: &[u8]) -> Option<Vec<u8>> {
-        let differs = |line: &[u8]| -> bool {
-            let Ok(line) = IndexLine::from_json(line, &self.registries) else {
-                return false;
-            };
-            let digest = line.checksum.parse::<Sha256Digest>().ok();
-            let inside = digest.and_then(|digest| self.ledger.description(&digest).ok().flatten());
-            let differences = inside
-                .map(|inside| inside.differences(&line.description))
-                .unwrap_or_default();
-            for difference in &differences {
-                tracing::warn!(krate = name, version = line.description.version, %difference, "index line left out");
-            }
-            !differences.is_empty()
-        };
         let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
-        let honest: Vec<&[u8]> = lines
+        let read = lines
             .iter()
-            .copied()
-            .filter(|line| line.is_empty() || !differs(line))
+            .map(|line| IndexLine::from_json(line, &self.registries).ok());
+        let read: Vec<Option<IndexLine>> = read.collect();
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in read.iter().flatten() {
+            let times = times.entry(&line.description.version).or_default();
+            *times = times.saturating_add(1);
+        }
+        let becomes = |(text, line): (&&[u8], &Option<IndexLine>)| match line {
+            None if text.trim_ascii().is_empty() => Line::Honest,
+            None => {
+                tracing::warn!(krate = name, "index line left out: it cannot be read");
+                Line::LeftOut
+            }
+            Some(line)
+                if times
+                    .get(line.description.version.as_str())
+                    .is_some_and(|times| *times > 1) =>
+            {
+                let version = line.description.version.as_str();
+                tracing::warn!(krate = name, version, "index line left out: its version is there twice");
+                Line::LeftOut
+            }
+            Some(line) => self.held_against_manifest(name, line),
+        };
+        let mut becomes: Vec<Line> = lines.iter().zip(&read).map(becomes).collect();
+        let of_unseen = read.iter().zip(&becomes).filter(|(_, line)| **line == Line::Unseen);
+        self.served.remember(
+            name,
+            of_unseen.filter_map(|(line, _)| line.as_ref().map(|line| &line.description)),
+        );
+        // An archive that was admitted meanwhile was so before this was remembered.
+        for (line, becomes) in read.iter().zip(&mut becomes) {
+            if let (Some(line), Line::Unseen) = (line, *becomes) {
+                *becomes = self.held_against_manifest(name, line);
+            }
+        }
+        let left: Vec<&[u8]> = lines
+            .iter()
+            .zip(&becomes)
+            .filter(|(_, line)| **line != Line::LeftOut)
+            .map(|(text, _)| *text)
             .collect();
-        (honest.len() != lines.len()).then(|| honest.join(&b'\n'))
+        (left.len() != lines.len()).then(|| left.join(&b'\n'))
+    }
+
+    fn held_against_manifest(&self, name: &str, line: &IndexLine) -> Line {
+        let digest = line.checksum.parse::<Sha256Digest>().ok();
+        let Some(inside) = digest.and_then(|digest| self.ledger.description(&digest).ok().flatten()) else {
+            return Line::Unseen;
+        };
+        let differences = inside.differences(&line.description);
+        for difference in &differences {
+            tracing::warn!(krate = name, version = line.description.version, %difference, "index line left out");
+        }
+        if differences.is_empty() {
+            Line::Honest
+        } else {
+            Line::LeftOut
+        }
     }
 }
 

@@ -203,7 +203,7 @@ fn used(statements: &[verify::Verified], evidence: &Evidence) -> Vec<String> {
         let mut entries = bundle.log_entries.iter();
         entries.any(|entry| {
             let mut proven = statements.iter().flat_map(verify::Verified::log_entries);
-            proven.any(|known| known.index == entry.log_index && known.log_id.as_slice() == entry.log_id)
+            proven.any(|known| known.is_of(entry))
         })
     };
     let digest = |bundle: &Bundle| Sha256Digest::of(bundle.to_json().as_bytes()).to_string();

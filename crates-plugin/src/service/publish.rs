@@ -30,26 +30,31 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
     let Ok(body) = to_bytes(body, limit).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, &[too_large(limit)]);
     };
-    let (digest, name) = match PublishRequest::split(&body).and_then(|request| {
+    let (digest, claimed) = match PublishRequest::split(&body).and_then(|request| {
         Ok((
             Sha256Digest::of(request.archive),
-            request.description(&service.registries)?.name,
+            request.description(&service.registries)?,
         ))
     }) {
         Ok(found) => found,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
     };
-    let headers = match service.authorized(&name, &headers) {
+    let name = &claimed.name;
+    let headers = match service.authorized(name, &headers) {
         Ok(headers) => headers,
         Err(answer) => return *answer,
     };
     let evidence = service.evidence(&digest).await;
-    let state = service.name_state(&name, &headers).await;
+    let state = service.name_state(name, &headers).await;
     let (deciding, bytes) = (service.clone(), body.clone());
     let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &bytes, &evidence, state)).await;
     match verdict {
         Ok(Ok(Decision::Admit(admission, upload))) => forward(&service, &headers, body, &admission, upload).await,
-        Ok(Ok(Decision::Refuse(findings))) => refuse(StatusCode::FORBIDDEN, &findings),
+        Ok(Ok(Decision::Refuse(findings))) => {
+            let reader = service.is_shown(name, &headers).await;
+            let text = service.refusal(name, &claimed.version, &findings, reader);
+            refuse_as(StatusCode::FORBIDDEN, &text)
+        }
         Ok(Ok(Decision::Defer)) => deferred("the attestation store or the index cannot be asked"),
         Ok(Err(Halt::Malformed(error))) => refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
         Ok(Err(Halt::Ledger(error))) => fault(&error),
@@ -206,8 +211,11 @@ fn with_good_news(answer: &[u8], news: Vec<String>) -> Option<Vec<u8>> {
 /// Cargo's error JSON: one finding a paragraph, code first.
 pub(super) fn refuse(status: StatusCode, findings: &[Finding]) -> Response {
     let detail: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    let body = json!({ "errors": [{ "detail": format!("refused by the gate\n{}", detail.join("\n")) }] });
-    (status, axum::Json(body)).into_response()
+    refuse_as(status, &format!("refused by the gate\n{}", detail.join("\n")))
+}
+
+fn refuse_as(status: StatusCode, text: &str) -> Response {
+    (status, axum::Json(json!({ "errors": [{ "detail": text }] }))).into_response()
 }
 
 fn malformed(error: &package::Error) -> Finding {
