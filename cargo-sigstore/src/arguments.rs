@@ -35,7 +35,8 @@ pub(crate) struct CommandLine {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
-    /// Whom to trust: a name that `cargo sigstore trust add` gave, or a client trust configuration file
+    /// Whom to trust: `public-good`, `staging`, `github`, a name that `cargo sigstore trust add` gave, or a client trust
+    /// configuration file; `public-good` unless said otherwise, to sign only in a job of a public repository
     #[arg(long, global = true, value_name = "NAME|FILE", env = "SIGSTORE_TRUST_CONFIG")]
     pub(crate) trust: Option<String>,
     /// Make no network request; use what is cached and say so

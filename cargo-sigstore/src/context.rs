@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -34,7 +35,8 @@ impl Context {
         }
     }
 
-    /// The same with variables that stand before those of the environment; children do not get them.
+    /// The same with variables that stand before those of the environment; children do not get them, but for
+    /// [`Self::registry_indexes`].
     pub(crate) fn with_variables(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.0.extend(variables);
         self
@@ -46,6 +48,20 @@ impl Context {
         given
             .or_else(|| std::env::var(name).ok())
             .filter(|value| !value.is_empty())
+    }
+
+    /// The given variables that tell cargo where a registry is, `CARGO_REGISTRIES_NAME_INDEX`.
+    pub(crate) fn registry_indexes(&self) -> Vec<(String, String)> {
+        let given = self.variables.0.iter().filter(|(name, _)| is_index(name));
+        given.map(|(name, index)| (name.clone(), index.clone())).collect()
+    }
+
+    /// Every variable that tells cargo where a registry is.
+    pub(crate) fn known_indexes(&self) -> Vec<(String, String)> {
+        let text = |text: OsString| text.into_string().ok();
+        let own = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        let own = own.filter(|(name, _)| is_index(name));
+        self.registry_indexes().into_iter().chain(own).collect()
     }
 
     /// The time by this machine's clock.
@@ -67,6 +83,10 @@ impl Context {
             .map_err(|source| Failure::new(Exit::Unavailable, "runtime", &RuntimeError { source }))?;
         runtime.block_on(future)
     }
+}
+
+fn is_index(name: &str) -> bool {
+    name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_INDEX")
 }
 
 /// Variables by name; they may be secrets, so only the names show.

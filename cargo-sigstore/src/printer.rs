@@ -143,6 +143,14 @@ impl Printer {
         to_stderr(&format_args!("::{name}::{value}"));
     }
 
+    /// Has the runner take what others print for plain text until the guard is dropped: a build script that fails is quoted,
+    /// and could set outputs of the step [GitHub, workflow commands, "Stopping and starting workflow commands"].
+    pub(crate) fn stop_commands(&self) -> StoppedCommands<'_> {
+        let token = format!("{:032x}", rand::random::<u128>());
+        self.workflow_command("stop-commands", &token);
+        StoppedCommands { printer: self, token }
+    }
+
     /// Shows a failure: sentence and code, causes, facts, one hint. With `--format json` one JSON object on one line.
     pub(crate) fn failure(&self, failure: &Failure) {
         let recorded = self.note_down(|record| record.failures.push(failure.clone()));
@@ -244,6 +252,18 @@ fn to_stderr(text: &dyn Display) {
     let mut stderr = anstream::stderr().lock();
     let nobody_left = writeln!(stderr, "{text}");
     drop(nobody_left);
+}
+
+/// The runner listens again once this is dropped.
+pub(crate) struct StoppedCommands<'a> {
+    printer: &'a Printer,
+    token: String,
+}
+
+impl Drop for StoppedCommands<'_> {
+    fn drop(&mut self) {
+        self.printer.workflow_command(&self.token, "");
+    }
 }
 
 #[cfg(test)]

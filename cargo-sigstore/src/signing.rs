@@ -14,6 +14,26 @@ use crate::{
     printer::{table, visible},
 };
 
+/// Signs with this instance. One that nobody chose learns of no repository but those that say that they are public.
+///
+/// # Errors
+/// Those of [`Signer::new`].
+pub(crate) fn signer(
+    context: &Context,
+    http: &Http,
+    trust: ClientTrustConfig,
+    identity: &identity_token::Arguments,
+) -> Result<Signer, Failure> {
+    let signer = Signer::new(http.clone(), trust)?;
+    Ok(if identity.allow_private_repository {
+        signer.allow_private_repository(true)
+    } else if context.options.trust.is_none() {
+        signer.only_public_repositories()
+    } else {
+        signer
+    })
+}
+
 /// Obtains a token and a certificate for a fresh key, and says as whom.
 ///
 /// # Errors
@@ -25,7 +45,7 @@ pub(crate) async fn session(
     identity: &identity_token::Arguments,
 ) -> Result<SigningSession, Failure> {
     let options = identity.token_options(context, &trust)?;
-    let signer = Signer::new(http.clone(), trust)?.allow_private_repository(identity.allow_private_repository);
+    let signer = signer(context, http, trust, identity)?;
     let token = obtain(http, &options, &|name| context.variable(name)).await?;
     let session = signer.certify(&token).await?;
     let name = visible(session.identity().san.as_str());

@@ -27,6 +27,23 @@ pub(crate) fn client_trust_config(context: &Context) -> Result<ClientTrustConfig
     }
 }
 
+/// What to sign with: what `--trust` selects, else, in a CI job, the public-good instance, and the user is told. Whoever signs with
+/// it unchosen holds the signer to public repositories ([`client::Signer::only_public_repositories`]). A person's identity is
+/// told to nobody unasked, so elsewhere there is no default.
+///
+/// # Errors
+/// As [`client_trust_config`], and the codes of the trust store.
+pub(crate) fn for_signing(context: &Context) -> Result<ClientTrustConfig, Failure> {
+    let in_ci = || FORGES.iter().any(|name| context.variable(name).is_some());
+    if context.options.trust.is_some() || !in_ci() {
+        return client_trust_config(context);
+    }
+    context.printer.note(format_args!(
+        "no `--trust`: signing with `{DEFAULT_INSTANCE}`, whose log tells everybody repository, workflow and commit, for ever"
+    ));
+    load(context, &store(context)?, DEFAULT_INSTANCE).map(|loaded| loaded.config)
+}
+
 /// What a trust root of the store says: from the cache when offline or asked lately. Warns when it has expired.
 ///
 /// # Errors
@@ -68,7 +85,7 @@ pub(crate) struct Believed {
 
 /// What to verify with: `--trusted-root` when given, else `--trust`, else the public-good instance.
 ///
-/// Offline, a public instance that was never asked is believed as it is built in, and the user is told.
+/// Offline, a public instance of which nothing usable is kept is believed as it is built in, and the user is told ([`known`]).
 ///
 /// # Errors
 /// Code `trust-malformed` and the codes of the trust store.
@@ -90,27 +107,62 @@ pub(crate) fn believed(context: &Context, file: Option<&Path>) -> Result<Believe
     })
 }
 
-/// A public instance, from the store or as it is built in. None of them keeps attestations of crates.
-fn public(context: &Context, instance: &PublicInstance) -> Result<Believed, Failure> {
-    let stored = store(context).and_then(|store| load(context, &store, instance.name));
-    let root = match stored {
-        Ok(loaded) => loaded.config.trusted_root,
-        Err(failure) if context.options.offline && NEVER_ASKED.contains(&failure.code()) => {
-            context.printer.note(format_args!(
-                "trusting `{0}` as it is built in; `cargo sigstore trust update {0}` asks for what changed since",
-                instance.name
-            ));
-            instance.trusted_root()?
-        }
-        Err(failure) if failure.exit() == Exit::Unavailable || NEVER_ASKED.contains(&failure.code()) => {
-            return Err(failure.hint(format_args!(
-                "try again later, or pass `--offline` to trust `{}` as it was last seen or is built in",
-                instance.name
-            )));
-        }
-        Err(failure) => return Err(failure),
+/// A public instance. None of them keeps attestations of crates.
+fn public(context: &Context, instance: &'static PublicInstance) -> Result<Believed, Failure> {
+    let root = match known(context, instance.name)? {
+        Known::Loaded(loaded) => loaded.config.trusted_root,
+        Known::BuiltIn(instance) => instance.trusted_root()?,
     };
     Ok(Believed { root, services: None })
+}
+
+/// What is known of a trust root of the store.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// What its repository said, now or when it was last asked.
+    Loaded(Box<Loaded>),
+    /// Nothing but what is built in.
+    BuiltIn(&'static PublicInstance),
+}
+
+/// What is known of a trust root of the store: as [`load`], but offline a public instance of which nothing usable is kept is
+/// known as it is built in. A note says so when it was never asked; a warning when it was, for then something was lost.
+///
+/// # Errors
+/// The codes of the trust store, code `home`.
+pub(crate) fn known(context: &Context, name: &str) -> Result<Known, Failure> {
+    let store = store(context);
+    let loaded = store.clone().and_then(|store| load(context, &store, name));
+    let failure = match loaded {
+        Ok(loaded) => return Ok(Known::Loaded(Box::new(loaded))),
+        Err(failure) => failure,
+    };
+    let Some(instance) = public_instance(name) else {
+        return Err(failure);
+    };
+    if !context.options.offline {
+        return Err(if ONLINE_ONLY.contains(&failure.code()) {
+            failure.hint(format_args!(
+                "try again later, or pass `--offline` to trust `{name}` as it was last seen or is built in"
+            ))
+        } else {
+            failure
+        });
+    }
+    let asked = store.is_ok_and(|store| store.refreshed(name).is_some());
+    if NEVER_ASKED.contains(&failure.code()) && !asked {
+        context.printer.note(format_args!(
+            "trusting `{name}` as it is built in; `cargo sigstore trust update {name}` asks for what changed since"
+        ));
+    } else if NEVER_ASKED.contains(&failure.code()) || LOST.contains(&failure.code()) {
+        context.printer.warn(format_args!(
+            "{}: trusting `{name}` as it is built in, without what was known since",
+            failure.message()
+        ));
+    } else {
+        return Err(failure);
+    }
+    Ok(Known::BuiltIn(instance))
 }
 
 /// The trusted root to verify with, as [`believed`].
@@ -183,7 +235,7 @@ impl From<Error> for Failure {
         let (code, hint) = match &error {
             Error::Missing => (
                 "trust-missing",
-                "pass `--trust NAME` or `--trust FILE`; `cargo sigstore trust add` stores one",
+                "pass `--trust NAME` or `--trust FILE`; `cargo sigstore trust add` stores one, and `--trust public-good` is everybody's, whose log is public for ever",
             ),
             Error::Offline => ("offline", "leave out `--offline`"),
             Error::Malformed { .. } => (
@@ -204,15 +256,45 @@ impl From<tuf_root::Error> for Failure {
             3 => Exit::Unavailable,
             _ => Exit::Bug,
         };
-        Self::new(exit, error.code(), &error).hint(error.hint())
+        Self::new(exit, error.code(), &error).hint(hint(&error))
+    }
+}
+
+/// What a user may try, where the hint of the library is for who keeps a repository.
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other hints are for users too, or never reach one"
+)]
+const fn hint(error: &tuf_root::Error) -> &'static str {
+    use tuf_root::Error as Store;
+    match error {
+        Store::Io { .. } => {
+            "check the path, its permissions and the free space, or set `CARGO_SIGSTORE_HOME` to a folder that can be written"
+        }
+        Store::Expired { .. } => {
+            "ask its operator to refresh it; `--offline` uses what is cached and says when it expired"
+        }
+        Store::Threshold { .. } | Store::Version { .. } => {
+            "somebody else may answer for this repository: ask its operator, and do not remove the cache"
+        }
+        Store::TooLarge { .. } => "no honest repository has such a file; ask its operator",
+        other => other.hint(),
     }
 }
 
 /// Believed when verifying, unless the user says otherwise: the instance that the public clients of every language begin with.
 const DEFAULT_INSTANCE: &str = "public-good";
+/// What the CIs set whose tokens say whether a repository is public.
+const FORGES: [&str; 3] = ["GITHUB_ACTIONS", "ACTIONS_ID_TOKEN_REQUEST_URL", "GITLAB_CI"];
 
 /// Codes that say that nothing usable is cached.
 const NEVER_ASKED: [&str; 2] = ["trust-no-cache", "home"];
+
+/// Codes that say that what was kept cannot be used.
+const LOST: [&str; 2] = ["trust-damaged", "tuf-io"];
+
+/// Codes that being offline answers.
+const ONLINE_ONLY: [&str; 2] = ["trust-unavailable", "home"];
 
 /// Every public TLS root together is under 1 MiB.
 const CA_FILE_BYTES: usize = 4 << 20;

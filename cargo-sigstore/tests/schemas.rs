@@ -2,7 +2,12 @@
 //!
 //! The schemas use a small part of JSON Schema 2020-12. It is evaluated here; a keyword beyond it fails the test.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may be blunt")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt"
+)]
 
 use std::{
     path::{Path, PathBuf},
@@ -22,13 +27,18 @@ fn schema(name: &str) -> Value {
 
 /// The JSON that a command prints, run in a folder of `tests`.
 fn printed(folder: &str, line: &str) -> Value {
-    let home = tempfile::tempdir().unwrap();
+    printed_at_home(folder, line, tempfile::tempdir().unwrap().path())
+}
+
+/// The same, with a home of ours and of cargo's.
+fn printed_at_home(folder: &str, line: &str, home: &Path) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_cargo-sigstore"))
         .args(line.split_whitespace())
         .args(["--offline", "--format", "json"])
         .current_dir(here("tests").join(folder))
         .env_remove("SIGSTORE_TRUST_CONFIG")
-        .env("CARGO_SIGSTORE_HOME", home.path())
+        .env("CARGO_SIGSTORE_HOME", home)
+        .env("CARGO_HOME", home)
         .output()
         .unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {output:?}"))
@@ -48,7 +58,7 @@ fn departure(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<St
         "type" => (!of_type(demand, value)).then(|| format!("{at}: {value} is no {demand}")),
         "const" => (demand != value).then(|| format!("{at}: {value} is not {demand}")),
         "enum" => (!demand.as_array().unwrap().contains(value)).then(|| format!("{at}: {value} is none of {demand}")),
-        "minimum" => (value.as_i64() < demand.as_i64()).then(|| format!("{at}: too small")),
+        "minimum" => (value.is_number() && value.as_i64() < demand.as_i64()).then(|| format!("{at}: too small")),
         "pattern" => {
             (!looks_like(demand.as_str().unwrap(), value)).then(|| format!("{at}: {value} does not fit {demand}"))
         }
@@ -156,6 +166,8 @@ fn check(name: &str, documents: &[Value]) {
     }
 }
 
+/// A witness of the staging instance's log.
+const NAVIGLI: &str = "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
 const ROOT: &str = "--trusted-root trusted_root.json";
 
 #[test]
@@ -182,6 +194,35 @@ fn what_verify_prints_is_what_its_schema_says() {
 }
 
 #[test]
+fn what_verify_prints_of_a_lock_file_is_what_its_schema_says() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = home.path().join("registry/cache/index.crates.io-1949cf8c6b5b557f");
+    std::fs::create_dir_all(&cache).unwrap();
+    let name = "crockford-0.3.1.crate";
+    std::fs::copy(here("tests/fixtures").join(name), cache.join(name)).unwrap();
+    let package = |name: &str, more: &str| {
+        format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"0.3.1\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n\
+             checksum = \"39858692d143b334ca997658db9af1717933fc2d2c19734c2b73f1eb9e28a325\"\n{more}"
+        )
+    };
+    let lockfile = home.path().join("Cargo.lock");
+    let lock = package("crockford", "dependencies = [\"base\"]\n") + &package("base", "");
+    std::fs::write(&lockfile, lock).unwrap();
+    let line = format!("verify {ROOT} --lockfile {}", lockfile.display());
+    let documents = [
+        printed_at_home("fixtures", &line, home.path()),
+        printed_at_home("fixtures", &format!("{line} --allow-unexplained"), home.path()),
+    ];
+    let contents = |document: usize, artifact: usize| &documents[document]["artifacts"][artifact]["contents"];
+    assert_eq!(contents(0, 0)["edges"], 1);
+    assert_eq!(contents(0, 0)["warnings"], json!([]));
+    assert_eq!(contents(0, 1)["notChecked"], "not in cargo's cache (run `cargo fetch`)");
+    assert_eq!(contents(1, 0)["warnings"][0]["code"], "edge-unexplained");
+    check("verify", &documents);
+}
+
+#[test]
 fn what_inspect_prints_is_what_its_schema_says() {
     let documents = [
         printed("fixtures", "inspect crockford-0.3.1.crate.sigstore.json"),
@@ -196,14 +237,20 @@ fn what_inspect_prints_is_what_its_schema_says() {
         printed("public", "inspect happy-path.json --trust public-good"),
         printed("public", "inspect managed-key.json"),
         printed("public", "inspect ed25519.json"),
+        printed(
+            "public",
+            &format!("inspect witnessed.json --trust staging --witness {NAVIGLI}"),
+        ),
     ];
+    let witnesses = &documents[6]["bundles"][0]["verification"]["evidence"]["witnesses"];
+    assert_eq!(witnesses[0]["name"], "witness.navigli.sunlight.geomys.org");
     let results: Vec<&Value> = documents
         .iter()
         .map(|document| &document["bundles"][0]["verification"]["result"])
         .collect();
     assert_eq!(
         results,
-        ["not-asked", "held", "refused", "held", "not-asked", "not-asked"]
+        ["not-asked", "held", "refused", "held", "not-asked", "not-asked", "held"]
     );
     check("inspect", &documents);
 }

@@ -14,6 +14,7 @@ use snapbox::cmd::Command;
 use tuf_root::{
     key::{Algorithm, SigningKey},
     repository::{self, CreateOptions, Lifetimes},
+    store::public_instance,
 };
 use verify::{
     PublicKey, TrustedRoot, UnixTime,
@@ -271,17 +272,97 @@ fn offline_nothing_is_fetched() {
         .run(&format!("--offline trust add acme {} --root-sha256 {zeros}", world.url))
         .assert()
         .code(2);
-    let refused = world.run("trust show public-good --offline").assert().code(3);
-    let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-    assert!(
-        text.starts_with("error[trust-no-cache]: nothing usable is cached for `public-good`\nhint: "),
-        "{text}"
-    );
     let line = format!(
         "trust add acme {} --root {} --offline",
         world.url,
         world.root().display()
     );
     world.run(&line).assert().code(0);
-    world.run("trust show acme --offline").assert().code(3);
+    world
+        .run("trust show acme --offline")
+        .assert()
+        .code(3)
+        .stdout_eq("")
+        .stderr_eq(
+            "error[trust-no-cache]: nothing usable is cached for `acme`\n\
+         hint: run `cargo sigstore trust update` once while online\n",
+        );
+}
+
+#[test]
+fn a_public_instance_that_was_never_asked_is_shown_as_it_is_built_in() {
+    let world = World::new();
+    let shown = world.run("trust show public-good --offline").assert().code(0);
+    let shown = shown.stderr_eq(
+        "note: trusting `public-good` as it is built in; `cargo sigstore trust update public-good` asks for what changed since\n",
+    );
+    let instance = public_instance("public-good").unwrap();
+    let head = instance.root_head().unwrap();
+    shown.stdout_eq(format!(
+        "public-good at https://tuf-repo-cdn.sigstore.dev/\n\
+         as it is built in; begins with the root sha256:{}\n\
+         \n\
+         METADATA  VERSION  EXPIRES\n\
+         root      {}       {}\n\
+         \n\
+         Certificate authorities\n...\n\
+         Signature logs\n...\n\
+         CT logs\n...\n\
+         Timestamp authorities\n...\n",
+        instance.root_sha256, head.version, head.expires
+    ));
+    for name in ["public-good", "staging", "github"] {
+        let line = format!("trust show {name} --offline --format json --quiet");
+        let json = world.run(&line).assert().code(0).stderr_eq("");
+        let json: serde_json::Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
+        assert_eq!(json["built_in"], true, "{name}");
+        assert!(json["roles"]["root"]["version"].as_u64() >= Some(9), "{name}");
+        assert_eq!(
+            json["roles"].as_object().unwrap().len(),
+            1,
+            "nothing else was ever asked for"
+        );
+        assert_eq!(
+            (&json["can_sign"], &json["instance"]["last_asked"]),
+            (&false.into(), &serde_json::Value::Null)
+        );
+        assert!(
+            !json["certificate_authorities"].as_array().unwrap().is_empty(),
+            "{name}"
+        );
+    }
+    // what was shown was only shown
+    world.run("trust list").assert().code(0).stdout_eq(
+        "NAME         LAST ASKED  REPOSITORY\n\
+         github       never       https://tuf-repo.github.com/\n\
+         public-good  never       https://tuf-repo-cdn.sigstore.dev/\n\
+         staging      never       https://tuf-repo-cdn.sigstage.dev/\n",
+    );
+}
+
+#[test]
+fn a_public_instance_of_which_the_cache_is_lost_is_trusted_as_built_in_with_a_warning() {
+    let world = World::new();
+    let place = world.folder.path().join("home/trust/public-good");
+    fs::create_dir_all(place.join("metadata")).unwrap();
+    fs::write(place.join("refreshed"), "2026-11-01T00:00:00Z").unwrap();
+    let warning = |said: &str| {
+        format!("warning: {said}: trusting `public-good` as it is built in, without what was known since\n")
+    };
+    let show = || world.run("trust show public-good --offline --quiet").assert().code(0);
+    let damaged = "what is kept of `public-good` is damaged: `metadata/root.json`";
+    show().stderr_eq(warning(damaged));
+    fs::write(place.join("metadata/root.json"), "{}").unwrap();
+    show().stderr_eq(warning(damaged));
+    fs::write(
+        place.join("metadata/root.json"),
+        public_instance("public-good").unwrap().root,
+    )
+    .unwrap();
+    fs::write(place.join("metadata/timestamp.json"), "{").unwrap();
+    show().stderr_eq(warning("nothing usable is cached for `public-good`"));
+    fs::write(place.join("refreshed"), "yesterday").unwrap();
+    show().stderr_eq(warning("what is kept of `public-good` is damaged: `refreshed`"));
+    world.run("trust remove public-good").assert().code(0);
+    show().stderr_eq("");
 }

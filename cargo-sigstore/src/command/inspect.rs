@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use verify::{
-    Artifact, Budget, Bundle, Digest, HashAlgorithm, Sha256Digest, Verified, Verifier,
+    Artifact, Budget, Bundle, Digest, HashAlgorithm, Policy, PublicKey, Sha256Digest, Verified, Verifier,
     bundle::{Content, TransparencyLogEntry},
     certificate::Certificate,
     checkpoint::SignedCheckpoint,
-    danger,
+    danger, note,
     statement::Statement,
     timestamp::Timestamp,
 };
@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     evidence::{
         bundle_file,
-        finding::{identity_json, proof_json, source_name},
+        finding::{identity_json, log_entries_json, proof_json, scts_json, times_json, witnesses_json},
     },
     failure::{Exit, Failure},
     printer::visible,
@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// Check signature, log entries and times against this trusted root (or that of `--trust`); no signer is expected
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
+    /// Tell whether this witness cosigned the logs' checkpoints, and when; its verifier key, `NAME+HINT+KEY`
+    #[arg(long, value_name = "KEY", value_parser = witness)]
+    witness: Vec<(String, PublicKey)>,
 }
 
 /// Prints everything in the bundles.
@@ -43,6 +46,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let bundles = bundle_file::read(&arguments.bundle)?;
     let asked = arguments.trusted_root.is_some() || context.options.trust.is_some();
+    let policy = policy(&arguments.witness);
     let verifier = if asked {
         let root = trust::trusted_root(context, arguments.trusted_root.as_deref())?;
         Some(trust::verifier(root)?)
@@ -51,7 +55,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     };
     let described: Vec<(Value, Verification)> = bundles
         .iter()
-        .map(|bundle| (describe(bundle), verification(verifier.as_ref(), bundle, context)))
+        .map(|bundle| {
+            (
+                describe(bundle),
+                verification(verifier.as_ref(), bundle, &policy, context),
+            )
+        })
         .collect();
     if context.printer.is_json() {
         let documents: Vec<Value> = described
@@ -64,6 +73,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     } else {
         for (bundle, verification) in &described {
             context.printer.line(verification.sentence())?;
+            if let Some(established) = verification.established() {
+                context.printer.line(outline(&established))?;
+                context.printer.line(STATED)?;
+            }
             context.printer.line(outline(bundle))?;
         }
     }
@@ -95,20 +108,23 @@ impl Verification {
                 "NOT VERIFIED: all below is only what the bundle says of itself; `--trusted-root` or `--trust` checks it"
                     .to_owned()
             }
-            Self::Held(proof) => {
-                let times: Vec<String> = proof
-                    .times()
-                    .iter()
-                    .map(|time| format!("{} by {}", time.at, source_name(&time.source)))
-                    .collect();
-                format!(
-                    "VERIFIED, but compared with no expected signer and no file: checks made: {}; times: {}",
-                    proof.checks().join(", "),
-                    times.join(", ")
-                )
-            }
+            Self::Held(proof) => format!(
+                "VERIFIED, but compared with no expected signer and no file: checks made: {}",
+                proof.checks().join(", ")
+            ),
             Self::Refused(_) => "REFUSED: do not rely on anything below".to_owned(),
         }
+    }
+
+    /// The places and times that logs, authorities and witnesses signed.
+    fn established(&self) -> Option<Value> {
+        let Self::Held(proof) = self else { return None };
+        Some(json!({"established": {
+            "times": times_json(proof),
+            "logEntries": log_entries_json(proof),
+            "signedCertificateTimestamps": scts_json(proof),
+            "witnesses": witnesses_json(proof),
+        }}))
     }
 
     fn to_json(&self) -> Value {
@@ -120,14 +136,26 @@ impl Verification {
     }
 }
 
+fn witness(text: &str) -> Result<(String, PublicKey), &'static str> {
+    note::witness_key(text).map_err(|_| "no verifier key of a witness, whose hint is that of name and key")
+}
+
+/// Anybody may have signed; the witnesses are named, not demanded.
+fn policy(witnesses: &[(String, PublicKey)]) -> Policy {
+    let known: Vec<_> = witnesses
+        .iter()
+        .map(|(name, key)| (name.as_str(), key.clone()))
+        .collect();
+    danger::any_identity().witnesses(0, &known)
+}
+
 /// Checks the bundle against the digest that it names itself.
-fn verification(verifier: Option<&Verifier>, bundle: &Bundle, context: &Context) -> Verification {
+fn verification(verifier: Option<&Verifier>, bundle: &Bundle, policy: &Policy, context: &Context) -> Verification {
     let Some(verifier) = verifier else {
         return Verification::NotAsked;
     };
     let digest = named_digest(bundle).unwrap_or(Sha256Digest([0; 32]));
-    let anybody = danger::any_identity();
-    match verifier.verify(bundle, &Artifact::Digest(digest), &anybody, context.now()) {
+    match verifier.verify(bundle, &Artifact::Digest(digest), policy, context.now()) {
         Ok(proof) => Verification::Held(Box::new(proof)),
         Err(error) => Verification::Refused(Failure::from(error).while_doing("the bundle does not hold")),
     }
@@ -211,7 +239,10 @@ fn log_entry(entry: &TransparencyLogEntry, budget: &Budget) -> Value {
         "inclusionPromise": entry.inclusion_promise.is_some(),
         "treeSize": proof.map(|proof| proof.tree_size),
         "rootHash": proof.map(|proof| hex::encode(proof.root_hash)),
-        "origin": checkpoint.map(|signed| signed.checkpoint.origin),
+        "origin": checkpoint.as_ref().map(|signed| signed.checkpoint.origin.as_str()),
+        "checkpointSigners": checkpoint.as_ref().map_or_else(Vec::new, |signed| {
+            signed.note.signatures.iter().map(|signature| signature.name.as_str()).collect()
+        }),
     })
 }
 
@@ -268,10 +299,14 @@ fn lines_of(value: &Value, depth: usize, lines: &mut Vec<String>) {
     }
 }
 
+/// Between what was established and what the bundle says.
+const STATED: &str = "what the bundle says; of its indexes and times only those above are authenticated:";
+
 const EXAMPLES: &str = "\
 Examples:
   cargo sigstore inspect mine-1.0.0.crate.sigstore.json
   cargo sigstore inspect mine-1.0.0.crate.sigstore.jsonl --trust acme --format json
+  cargo sigstore inspect app.sigstore.json --trust staging --witness witness.example+5f3c7b1e+BK…
 
 Exit codes: 0 printed (and held, where asked), 1 does not hold, 2 usage or configuration.";
 

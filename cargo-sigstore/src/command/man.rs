@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let command = command().bin_name("cargo-sigstore");
     if let Some(folder) = &arguments.folder {
-        generate_to(command, folder).map_err(unwritable)?;
+        let written = std::fs::create_dir_all(folder).and_then(|()| generate_to(command, folder));
+        written.map_err(unwritable)?;
     } else {
         let mut page = Vec::new();
         Man::new(command).render(&mut page).map_err(unwritable)?;
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
 
 /// The failure to write a page.
 fn unwritable(source: std::io::Error) -> Failure {
-    Failure::new(Exit::Unavailable, "output", &ManError { source })
+    Failure::new(Exit::Unavailable, "output", &ManError { source }).hint("name a folder that can be written")
 }
 
 /// The pages cannot be written.

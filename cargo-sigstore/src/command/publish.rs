@@ -8,7 +8,7 @@ mod gate;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, Package};
-use client::oidc::TokenOptions;
+use client::oidc::{TokenOptions, gitlab_variable};
 use serde_json::Value;
 use verify::provenance::Options;
 
@@ -19,7 +19,7 @@ use crate::{
     identity_token,
     lockfile::Lockfile,
     registry::{
-        exchange::{Exchanged, TrustedPublishing, exchange},
+        exchange::{Exchanged, TrustedPublishing, audience, can_exchange, exchange},
         index::{IndexConfig, checksum},
         selection::Registry,
         token::RegistryToken,
@@ -126,7 +126,8 @@ pub(crate) fn package(arguments: &Arguments, context: &Context) -> Result<Vec<Pa
 
 /// Steps 1 and 2 of a working tree: package in a scrubbed child, read what came of it.
 fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
-    let cargo = Cargo::new(&arguments.keep_env, context.options.quiet, context.options.offline);
+    let cargo = Cargo::new(&arguments.keep_env, context.options.quiet, context.options.offline)
+        .with_registries(context.registry_indexes());
     let metadata = cargo.metadata(arguments.manifest_path.as_deref())?;
     let packages = select(&metadata, &arguments.package, arguments.workspace, &arguments.exclude)?;
     if !arguments.allow_dirty {
@@ -139,7 +140,12 @@ fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, R
         "Packaging",
         format_args!("{} without any token", selection.packages.join(", ")),
     );
-    cargo.package(&selection)?;
+    let stopped = context
+        .variable("GITHUB_ACTIONS")
+        .map(|_| context.printer.stop_commands());
+    let outcome = cargo.package(&selection);
+    drop(stopped);
+    outcome?;
     let version = cargo.version()?;
     let target = metadata.target_directory.clone().into_std_path_buf();
     let releases = packages
@@ -224,7 +230,7 @@ impl<'a> Publishing<'a> {
         registry: Registry,
         target: PathBuf,
     ) -> Result<Self, Failure> {
-        let token = registry_token(arguments, context, &registry)?;
+        let (token, missing) = registry_token(arguments, context, &registry)?;
         let (http, trust) = connect(context)?;
         let exchange = arguments.identity.token_options(context, &trust)?;
         let config = if registry.index_url.starts_with("sparse+") {
@@ -232,6 +238,10 @@ impl<'a> Publishing<'a> {
         } else {
             IndexConfig::default()
         };
+        let api = config.api.as_deref();
+        if let Some(missing) = missing.filter(|_| !can_exchange(context, api, &exchange)) {
+            return Err(naming_gitlab_variable(missing, context, api));
+        }
         let sources = Sources {
             identity: &arguments.identity,
             store: arguments.attestations.as_deref(),
@@ -313,6 +323,7 @@ impl<'a> Publishing<'a> {
             let path = self.crates.join(release.file.file_name());
             members.insert("crate".to_owned(), path.display().to_string().into());
             members.insert("index".to_owned(), self.registry.index_url.as_str().into());
+            members.insert("attestations".to_owned(), self.services.store_url().into());
         }
         Ok(document)
     }
@@ -361,7 +372,8 @@ impl<'a> Publishing<'a> {
             &self.arguments.keep_env,
             self.context.options.quiet,
             self.context.options.offline,
-        );
+        )
+        .with_registries(self.context.registry_indexes());
         let outcome = channel.serve_while(
             |request| gate.answer(request),
             || cargo.publish(&selection, &provider, channel.path()),
@@ -395,20 +407,39 @@ impl<'a> Publishing<'a> {
     }
 }
 
-/// The registry's own token; none when an identity is to be exchanged instead.
+/// The registry's own token; none when an identity is to be exchanged instead. With it, where that depends on what the CI
+/// offers for this registry, why there is no token.
 fn registry_token(
     arguments: &Arguments,
     context: &Context,
     registry: &Registry,
-) -> Result<Option<RegistryToken>, Failure> {
+) -> Result<(Option<RegistryToken>, Option<Failure>), Failure> {
+    let in_ci = || IDENTITY_CIS.iter().any(|name| context.variable(name).is_some());
     match arguments.trusted_publishing {
-        TrustedPublishing::Always => Ok(None),
-        TrustedPublishing::Never => RegistryToken::find(context, registry).map(Some),
+        TrustedPublishing::Always => Ok((None, None)),
+        TrustedPublishing::Never => Ok((Some(RegistryToken::find(context, registry)?), None)),
         TrustedPublishing::Auto => match RegistryToken::find(context, registry) {
-            Err(_) if CI_OFFERS_IDENTITY.iter().any(|name| context.variable(name).is_some()) => Ok(None),
-            found => found.map(Some),
+            Err(missing) if in_ci() => Ok((None, Some(missing))),
+            found => Ok((Some(found?), None)),
         },
     }
+}
+
+/// A GitLab job has an identity for those only whom it names; here is how it names the registry.
+fn naming_gitlab_variable(missing: Failure, context: &Context, api: Option<&str>) -> Failure {
+    let (Some(api), Some(_)) = (api, context.variable("GITLAB_CI")) else {
+        return missing;
+    };
+    let audience = audience(api);
+    let exchange = format!(
+        "where the registry knows this project as a trusted publisher, add `{}: {{ aud: {audience} }}` to the job's `id_tokens:`",
+        gitlab_variable(&audience)
+    );
+    let hint = match missing.hint_text() {
+        Some(hint) => format!("{hint}; or, {exchange}"),
+        None => exchange,
+    };
+    missing.hint(hint)
 }
 
 /// The registry that all the packages go to.
@@ -500,8 +531,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// What a CI sets for a job that may ask for an identity of another audience.
-const CI_OFFERS_IDENTITY: [&str; 1] = ["ACTIONS_ID_TOKEN_REQUEST_URL"];
+/// What CIs set that may offer a job an identity for the registry: GitHub and Forgejo where it may ask, GitLab in every job.
+const IDENTITY_CIS: [&str; 2] = ["ACTIONS_ID_TOKEN_REQUEST_URL", "GITLAB_CI"];
 
 const EXAMPLES: &str = "\
 Examples:

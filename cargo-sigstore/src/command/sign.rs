@@ -61,7 +61,9 @@ enum Error {
 
 const EXAMPLES: &str = "\
 Examples:
-  In a CI job that may ask for identity tokens:
+  In a GitHub or GitLab job of a public repository that may ask for identity tokens:
+    cargo sigstore sign dist/tool.tar.gz
+  With a Sigstore of one's own:
     cargo sigstore sign dist/tool.tar.gz --trust acme
   With a token from elsewhere:
     cargo sigstore sign a.txt b.txt --trust ./trust_config.json --identity-token-file token.jwt

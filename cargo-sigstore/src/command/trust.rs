@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tuf_root::{
-    repository::Heads,
-    store::{Freshness, Instance, Loaded, TrustStore, public_instance},
+    Role,
+    repository::{Head, Heads},
+    store::{Freshness, Instance, Loaded, PublicInstance, TrustStore, public_instance},
 };
 use verify::{
-    UnixTime, signing_config::Service, time::ValidityWindow, trusted_root::CertificateAuthority,
-    trusted_root::TransparencyLog,
+    TrustedRoot, UnixTime,
+    signing_config::{Service, SigningConfig},
+    time::ValidityWindow,
+    trusted_root::{CertificateAuthority, TransparencyLog},
 };
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     failure::{Exit, Failure},
     file,
     printer::{table, visible},
-    trust,
+    trust::{self, Known},
 };
 
 /// Arguments of `trust`.
@@ -148,7 +151,7 @@ fn update(arguments: &Update, store: &TrustStore, context: &Context) -> Result<E
 }
 
 fn in_use(store: &TrustStore) -> Result<Vec<String>, Failure> {
-    let names = store.list()?.into_iter().map(|instance| instance.name);
+    let names = store.list()?.into_iter().map(|listed| listed.name);
     Ok(names
         .filter(|name| public_instance(name).is_none() || store.refreshed(name).is_some())
         .collect())
@@ -159,7 +162,7 @@ fn tell(name: &str, loaded: &Loaded, context: &Context) -> Result<(), Failure> {
     if context.printer.is_json() {
         return context
             .printer
-            .json(&json!({ "name": name, "roles": roles(heads), "can_sign": loaded.can_sign }));
+            .json(&json!({ "name": name, "roles": roles_json(&all_roles(heads)), "can_sign": loaded.can_sign }));
     }
     let purpose = if loaded.can_sign { "" } else { ", for verification only" };
     let message = format!(
@@ -171,11 +174,25 @@ fn tell(name: &str, loaded: &Loaded, context: &Context) -> Result<(), Failure> {
 }
 
 fn list(store: &TrustStore, context: &Context) -> Result<Exit, Failure> {
-    let all = store.list()?;
+    let (mut instances, mut damaged) = (Vec::new(), Vec::new());
+    for listed in store.list()? {
+        match listed.instance {
+            Ok(instance) => instances.push(instance),
+            Err(error) => damaged.push(Failure::from(error)),
+        }
+    }
+    list_instances(&instances, store, context)?;
+    let last = damaged.pop();
+    for failure in &damaged {
+        context.printer.failure(failure);
+    }
+    last.map_or(Ok(Exit::Yes), Err)
+}
+
+fn list_instances(all: &[Instance], store: &TrustStore, context: &Context) -> Result<(), Failure> {
     if context.printer.is_json() {
         let all: Vec<Value> = all.iter().map(|instance| instance_json(instance, store)).collect();
-        context.printer.json(&all)?;
-        return Ok(Exit::Yes);
+        return context.printer.json(&all);
     }
     let rows: Vec<Vec<String>> = all
         .iter()
@@ -188,71 +205,143 @@ fn list(store: &TrustStore, context: &Context) -> Result<Exit, Failure> {
         .collect();
     context
         .printer
-        .line(table(&["NAME", "LAST ASKED", "REPOSITORY"], &rows))?;
-    Ok(Exit::Yes)
+        .line(table(&["NAME", "LAST ASKED", "REPOSITORY"], &rows))
 }
 
 fn show(name: &str, store: &TrustStore, context: &Context) -> Result<Exit, Failure> {
     let instance = store.instance(name)?;
-    let loaded = trust::load(context, store, name)?;
+    let view = match trust::known(context, name)? {
+        Known::Loaded(loaded) => View::of_loaded(instance, *loaded),
+        Known::BuiltIn(public) => View::of_built_in(instance, public, context.now())?,
+    };
     if context.printer.is_json() {
-        context.printer.json(&shown_json(&instance, &loaded, store))?;
+        context.printer.json(&view.to_json(store))?;
     } else {
-        context.printer.line(shown(&instance, &loaded, context.now()))?;
+        context.printer.line(view.to_text(context.now()))?;
     }
     Ok(Exit::Yes)
 }
 
-/// The report for people.
-fn shown(instance: &Instance, loaded: &Loaded, now: UnixTime) -> String {
-    let heads = &loaded.heads;
-    let root = &loaded.config.trusted_root;
-    let services = &loaded.config.signing_config;
-    let mut parts = vec![
-        format!(
-            "{} at {}\nbegan with the root sha256:{}",
-            instance.name, instance.url, instance.root_sha256
-        ),
-        metadata_table(heads),
-        format!(
-            "Certificate authorities\n{}",
-            authorities(&root.certificate_authorities, now)
-        ),
-        format!("Signature logs\n{}", logs(&root.logs, now)),
-        format!("CT logs\n{}", logs(&root.ct_logs, now)),
-        format!(
-            "Timestamp authorities\n{}",
-            authorities(&root.timestamp_authorities, now)
-        ),
-    ];
-    if loaded.can_sign {
-        let all = [
-            ("certificates", &services.certificate_authorities),
-            ("log", &services.logs),
-            ("timestamps", &services.timestamp_authorities),
-            ("sign-in", &services.oidc_providers),
-        ];
-        parts.push(format!("Services to sign with\n{}", service_table(&all, now)));
-    }
-    if !root.skipped.is_empty() {
-        let skipped: Vec<String> = root.skipped.iter().map(|what| format!("  {}", visible(what))).collect();
-        parts.push(format!(
-            "Left out, of a kind that this version does not know\n{}",
-            skipped.join("\n")
-        ));
-    }
-    parts.join("\n\n")
+/// A trust root to be shown.
+struct View {
+    instance: Instance,
+    /// As this program was made; else as its repository said.
+    built_in: bool,
+    /// The roles whose metadata is at hand.
+    heads: Vec<(Role, Head)>,
+    expired: bool,
+    root: TrustedRoot,
+    /// Where one may sign, if anywhere.
+    services: Option<SigningConfig>,
 }
 
-fn metadata_table(heads: &Heads) -> String {
-    let all = [
-        ("root", heads.root),
-        ("targets", heads.targets),
-        ("snapshot", heads.snapshot),
-        ("timestamp", heads.timestamp),
-    ];
-    let rows = all.map(|(role, head)| vec![role.to_owned(), head.version.to_string(), head.expires.to_string()]);
-    table(&["METADATA", "VERSION", "EXPIRES"], &rows)
+impl View {
+    fn of_loaded(instance: Instance, loaded: Loaded) -> Self {
+        let config = loaded.config;
+        Self {
+            instance,
+            built_in: false,
+            heads: all_roles(&loaded.heads).to_vec(),
+            expired: matches!(loaded.freshness, Freshness::Expired { .. }),
+            root: config.trusted_root,
+            services: loaded.can_sign.then_some(config.signing_config),
+        }
+    }
+
+    fn of_built_in(instance: Instance, public: &PublicInstance, now: UnixTime) -> Result<Self, Failure> {
+        let head = public.root_head()?;
+        Ok(Self {
+            instance,
+            built_in: true,
+            heads: vec![(Role::Root, head)],
+            expired: head.expires <= now,
+            root: public.trusted_root()?,
+            services: None,
+        })
+    }
+
+    /// The report for people.
+    fn to_text(&self, now: UnixTime) -> String {
+        let root = &self.root;
+        let began = if self.built_in {
+            "as it is built in; begins"
+        } else {
+            "began"
+        };
+        let mut parts = vec![
+            format!(
+                "{} at {}\n{began} with the root sha256:{}",
+                self.instance.name, self.instance.url, self.instance.root_sha256
+            ),
+            self.metadata_table(),
+            format!(
+                "Certificate authorities\n{}",
+                authorities(&root.certificate_authorities, now)
+            ),
+            format!("Signature logs\n{}", logs(&root.logs, now)),
+            format!("CT logs\n{}", logs(&root.ct_logs, now)),
+            format!(
+                "Timestamp authorities\n{}",
+                authorities(&root.timestamp_authorities, now)
+            ),
+        ];
+        if let Some(services) = &self.services {
+            let all = [
+                ("certificates", &services.certificate_authorities),
+                ("log", &services.logs),
+                ("timestamps", &services.timestamp_authorities),
+                ("sign-in", &services.oidc_providers),
+            ];
+            parts.push(format!("Services to sign with\n{}", service_table(&all, now)));
+        }
+        if !root.skipped.is_empty() {
+            let skipped: Vec<String> = root.skipped.iter().map(|what| format!("  {}", visible(what))).collect();
+            parts.push(format!(
+                "Left out, of a kind that this version does not know\n{}",
+                skipped.join("\n")
+            ));
+        }
+        parts.join("\n\n")
+    }
+
+    fn metadata_table(&self) -> String {
+        let row =
+            |(role, head): &(Role, Head)| vec![role.to_string(), head.version.to_string(), head.expires.to_string()];
+        let rows: Vec<Vec<String>> = self.heads.iter().map(row).collect();
+        table(&["METADATA", "VERSION", "EXPIRES"], &rows)
+    }
+
+    fn to_json(&self, store: &TrustStore) -> Value {
+        let root = &self.root;
+        let services = self.services.clone().unwrap_or_default();
+        json!({
+            "instance": instance_json(&self.instance, store),
+            "built_in": self.built_in,
+            "roles": roles_json(&self.heads),
+            "expired": self.expired,
+            "certificate_authorities": root.certificate_authorities.iter().map(authority_json).collect::<Vec<_>>(),
+            "logs": root.logs.iter().map(log_json).collect::<Vec<_>>(),
+            "ct_logs": root.ct_logs.iter().map(log_json).collect::<Vec<_>>(),
+            "timestamp_authorities": root.timestamp_authorities.iter().map(authority_json).collect::<Vec<_>>(),
+            "skipped": root.skipped,
+            "can_sign": self.services.is_some(),
+            "services": {
+                "certificates": services.certificate_authorities.iter().map(service_json).collect::<Vec<_>>(),
+                "logs": services.logs.iter().map(service_json).collect::<Vec<_>>(),
+                "timestamps": services.timestamp_authorities.iter().map(service_json).collect::<Vec<_>>(),
+                "sign_in": services.oidc_providers.iter().map(service_json).collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+const fn all_roles(heads: &Heads) -> [(Role, Head); 4] {
+    [
+        (Role::Root, heads.root),
+        (Role::Targets, heads.targets),
+        (Role::Snapshot, heads.snapshot),
+        (Role::Timestamp, heads.timestamp),
+    ]
 }
 
 fn authorities(all: &[CertificateAuthority], now: UnixTime) -> String {
@@ -338,28 +427,6 @@ fn short(id: &[u8; 32]) -> String {
     hex::encode(id).chars().take(16).collect()
 }
 
-fn shown_json(instance: &Instance, loaded: &Loaded, store: &TrustStore) -> Value {
-    let root = &loaded.config.trusted_root;
-    let services = &loaded.config.signing_config;
-    json!({
-        "instance": instance_json(instance, store),
-        "roles": roles(&loaded.heads),
-        "expired": matches!(loaded.freshness, Freshness::Expired { .. }),
-        "certificate_authorities": root.certificate_authorities.iter().map(authority_json).collect::<Vec<_>>(),
-        "logs": root.logs.iter().map(log_json).collect::<Vec<_>>(),
-        "ct_logs": root.ct_logs.iter().map(log_json).collect::<Vec<_>>(),
-        "timestamp_authorities": root.timestamp_authorities.iter().map(authority_json).collect::<Vec<_>>(),
-        "skipped": root.skipped,
-        "can_sign": loaded.can_sign,
-        "services": {
-            "certificates": services.certificate_authorities.iter().map(service_json).collect::<Vec<_>>(),
-            "logs": services.logs.iter().map(service_json).collect::<Vec<_>>(),
-            "timestamps": services.timestamp_authorities.iter().map(service_json).collect::<Vec<_>>(),
-            "sign_in": services.oidc_providers.iter().map(service_json).collect::<Vec<_>>(),
-        },
-    })
-}
-
 fn instance_json(instance: &Instance, store: &TrustStore) -> Value {
     json!({
         "name": instance.name,
@@ -370,15 +437,16 @@ fn instance_json(instance: &Instance, store: &TrustStore) -> Value {
     })
 }
 
-fn roles(heads: &Heads) -> Value {
-    let head =
-        |head: tuf_root::repository::Head| json!({ "version": head.version, "expires": head.expires.to_string() });
-    json!({
-        "root": head(heads.root),
-        "targets": head(heads.targets),
-        "snapshot": head(heads.snapshot),
-        "timestamp": head(heads.timestamp),
-    })
+/// Version and expiry by role.
+fn roles_json(heads: &[(Role, Head)]) -> Value {
+    heads
+        .iter()
+        .map(|(role, head)| {
+            let head = json!({ "version": head.version, "expires": head.expires.to_string() });
+            (role.to_string(), head)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn authority_json(authority: &CertificateAuthority) -> Value {

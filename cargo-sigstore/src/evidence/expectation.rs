@@ -3,6 +3,9 @@
 //! ```toml
 //! unattested = "refuse"        # crates without any bundle: "refuse" (the default) or "report"
 //! unpinned = "refuse"          # crates that are signed, but that no rule below names
+//! unexplained = "refuse"       # what the manifest inside a crate does not explain
+//! unfetched = "report"         # crates that cargo has not downloaded, so that nobody looked inside: "report" (the default) or "refuse"
+//! same-registry = [["https://old.example/git/index", "sparse+https://new.example/index/"]]
 //!
 //! [[crate]]
 //! name = "tokio*"              # a name, or the beginning of names
@@ -30,12 +33,18 @@ use crate::{
 
 /// What a user expects of artifacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Expectations {
     /// What to do about artifacts without any bundle.
     pub(crate) unattested: Severity,
     /// What to do about artifacts whose signer nobody named.
     pub(crate) unpinned: Severity,
+    /// What to do about what the manifest inside a crate does not explain.
+    pub(crate) unexplained: Severity,
+    /// What to do about crates that cargo has not downloaded.
+    pub(crate) unfetched: Unfetched,
+    /// Index URLs that name one registry each.
+    pub(crate) same_registry: Vec<Vec<String>>,
     /// Who signs which crates; an exact name is stronger than a beginning, else the first wins.
     #[serde(rename = "crate")]
     rules: Vec<Rule>,
@@ -53,6 +62,17 @@ pub(crate) enum Severity {
     Refuse,
     /// It is told.
     Report,
+}
+
+/// [`Severity`], where being told is the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Unfetched(pub(crate) Severity);
+
+impl Default for Unfetched {
+    fn default() -> Self {
+        Self(Severity::Report)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -125,12 +145,18 @@ impl Signer {
         }
     }
 
+    /// Where the package's source is, as far as this signer tells: the claim about it, else the URL of the workflow.
+    pub(crate) fn source(&self, name: &str, version: &str) -> String {
+        let claimed = self.claims.get(Claim::SourceRepositoryUri.name());
+        filled(claimed.unwrap_or(&self.identity), name, version)
+    }
+
     /// The verifier's policy for a package.
     ///
     /// # Errors
     /// [`Error::Claim`] for an unknown claim, [`Error::Identity`] when identity or issuer are empty or a wildcard stands too early.
     pub(crate) fn policy(&self, name: &str, version: &str) -> Result<Policy, Error> {
-        let identity = self.identity.replace("{name}", name).replace("{version}", version);
+        let identity = filled(&self.identity, name, version);
         let policy = if identity.contains('*') {
             Policy::identity_pattern(&identity, &self.issuer)
         } else {
@@ -146,6 +172,10 @@ impl Signer {
         }
         Ok(policy)
     }
+}
+
+fn filled(text: &str, name: &str, version: &str) -> String {
+    text.replace("{name}", name).replace("{version}", version)
 }
 
 /// Why expectations cannot be used.
@@ -238,6 +268,22 @@ claims = { runner-environment = "github-hosted" }
                 .ends_with("{version}")
         );
         assert_eq!(expectations.signer_of("serde"), None);
+    }
+
+    #[test]
+    fn the_source_is_the_claimed_one_else_where_the_workflow_is() {
+        let mut signer = Signer::new(
+            "https://github.com/acme/{name}/.github/workflows/publish.yml@refs/tags/v{version}",
+            "https://token.actions.githubusercontent.com",
+        );
+        let workflow = "https://github.com/acme/mine/.github/workflows/publish.yml@refs/tags/v1.0.0";
+        assert_eq!(signer.source("mine", "1.0.0"), workflow);
+        let claimed = (
+            "source-repository-uri".to_owned(),
+            "https://github.com/me/mine".to_owned(),
+        );
+        signer.claims = BTreeMap::from([claimed]);
+        assert_eq!(signer.source("mine", "1.0.0"), "https://github.com/me/mine");
     }
 
     #[test]

@@ -69,8 +69,8 @@ impl Demands {
         let policy = match (&self.key, case.signer) {
             (Some(key), _) => Policy::managed_key(key.clone()),
             (None, Some(signer)) => {
-                let (name, version) = case.subject.package.clone().unwrap_or_default();
-                signer.policy(&name, &version)?
+                let (name, version) = case.subject.name_and_version();
+                signer.policy(name, version)?
             }
             // Told as "signed", never as "verified".
             (None, None) => danger::any_identity(),
@@ -294,6 +294,12 @@ pub(crate) fn differs(check: &Check, label: &str) -> Failure {
 /// A refusal with what was expected and found, and the command that would accept it.
 fn refusal(error: &Error, bundle: &Bundle, subject: &Subject) -> Failure {
     let failure = Failure::from(error.clone()).while_doing(format_args!("`{}` refused", subject.label));
+    if let Error::SignerMismatch { .. } = error {
+        return failure.hint(claimed_identity(bundle).map_or_else(
+            || "a key signed this: if you know whose, pass that key as `--key PEM`".to_owned(),
+            |identity| accepting(&identity, subject),
+        ));
+    }
     let (Error::IdentityMismatch { expected, found }
     | Error::IssuerMismatch { expected, found }
     | Error::ClaimMismatch { expected, found, .. }) = error

@@ -19,6 +19,7 @@ use verify::{
 use crate::{
     evidence::{
         expectation::{Error, Signer},
+        finding::Rank,
         target::Subject,
     },
     failure::{Exit, Failure},
@@ -120,6 +121,22 @@ impl RegistryStatement {
         !matches!(self.standing, Standing::Stranger)
     }
 
+    /// What tells it from other registries' statements, and from others of this one.
+    pub(crate) fn name(&self) -> String {
+        let (Standing::Admitted { registry, .. }
+        | Standing::Released { registry, .. }
+        | Standing::Wrong { registry, .. }) = &self.standing
+        else {
+            return format!("{} {}", self.signer, self.predicate_type);
+        };
+        format!("{registry} {}", self.predicate_type)
+    }
+
+    /// Whether a pinned registry admitted the artifact by it.
+    pub(crate) const fn is_admission(&self) -> bool {
+        matches!(self.standing, Standing::Admitted { .. })
+    }
+
     /// What is wrong with it.
     pub(crate) const fn failure(&self) -> Option<&Failure> {
         match &self.standing {
@@ -128,16 +145,21 @@ impl RegistryStatement {
         }
     }
 
-    /// One line about it; none when there is a failure to tell instead.
-    pub(crate) fn line(&self, label: &str) -> Option<String> {
+    /// One line about it, for an artifact of this rank; none when there is a failure to tell instead.
+    pub(crate) fn line(&self, label: &str, rank: Rank) -> Option<String> {
         match &self.standing {
             Standing::Admitted {
                 registry,
                 policy,
                 level,
             } => Some(format!(
-                "registry `{registry}` admitted `{label}` under policy sha256:{policy}, {} (evidence for rank E5)",
-                level_words(*level)
+                "registry `{registry}` admitted `{label}` under policy sha256:{policy}, {} ({})",
+                level_words(*level),
+                match rank {
+                    Rank::E5 => "rank E5",
+                    Rank::E4 | Rank::E3 | Rank::E1 | Rank::E0 =>
+                        "evidence for rank E5, which takes equality with the source besides: `--source`",
+                }
             )),
             Standing::Released { registry, purl } => Some(format!("registry `{registry}` published it as {purl}")),
             Standing::Stranger => Some(format!(
@@ -206,10 +228,10 @@ impl<'a> Registrar<'a> {
         subject: &Subject,
         artifact: &Artifact<'_>,
     ) -> Option<(&'a RegistryPin, Verified)> {
-        let (name, version) = subject.package.clone().unwrap_or_default();
+        let (name, version) = subject.name_and_version();
         self.pins.iter().find_map(|pin| {
             // A pin that cannot be used was refused when it was read.
-            let policy = pin.policy(&name, &version).ok()?;
+            let policy = pin.policy(name, version).ok()?;
             let proof = self.verifier.verify(bundle, artifact, &policy, self.now).ok()?;
             Some((pin, proof))
         })
@@ -373,6 +395,25 @@ const KEY_BYTES: usize = 16 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl RegistryStatement {
+        /// A summary of the registry `acme` that holds, or falls short.
+        pub(crate) fn summary(failure: Option<Failure>) -> Self {
+            let registry = "acme".to_owned();
+            Self {
+                predicate_type: summary::PREDICATE_TYPE.to_owned(),
+                signer: "a key".to_owned(),
+                standing: match failure {
+                    Some(failure) => Standing::Wrong { registry, failure },
+                    None => Standing::Admitted {
+                        registry,
+                        policy: "00".repeat(32),
+                        level: Some(2),
+                    },
+                },
+            }
+        }
+    }
 
     fn pin(text: &str) -> RegistryPin {
         toml::from_str(text).unwrap()

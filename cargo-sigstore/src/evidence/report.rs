@@ -8,6 +8,7 @@ use crate::{
     evidence::{
         expectation::{Expectations, Severity},
         finding::{Finding, Outcome},
+        inspection,
         judgement::accepting,
         sarif::{self, Refusal},
     },
@@ -28,7 +29,7 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
             "schemaVersion": 1,
             "result": result_name(exit),
             "established": established,
-            "notEstablished": NOT_ESTABLISHED,
+            "notEstablished": not_established(findings),
             "artifacts": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
         }))?;
         // The document holds the refusals; who records it shows them to people too.
@@ -36,36 +37,52 @@ pub(crate) fn tell(context: &Context, findings: &[Finding], expectations: &Expec
             for refusal in refusals(findings, expectations) {
                 context.printer.failure(&refusal.failure);
             }
+            inspection::warn(context, findings);
         }
         return Ok(exit);
     }
     if context.printer.is_sarif() {
-        context.printer.json(&sarif::log(&refusals(findings, expectations)))?;
+        context
+            .printer
+            .json(&sarif::log(&refusals(findings, expectations), findings))?;
+        inspection::warn(context, findings);
         return Ok(exit);
     }
     context.printer.line(human_table(findings))?;
     for finding in findings {
-        say_registries(context, finding);
+        say_more(context, finding);
     }
+    let mut told: Vec<Failure> = Vec::new();
     for refusal in refusals(findings, expectations) {
-        context.printer.failure(&refusal.failure);
+        // What is the same for every artifact, such as a store that cannot be asked, is told once.
+        if !told.contains(&refusal.failure) {
+            context.printer.failure(&refusal.failure);
+            told.push(refusal.failure);
+        }
     }
     if findings.len() > 1 {
         context.printer.line(format_args!("\n{}", summary(findings)))?;
     }
+    inspection::tell(context, findings)?;
     if nothing {
         return Ok(exit);
     }
     context.printer.note(format_args!(
         "established: {}; not established: {}",
         established.join(", "),
-        NOT_ESTABLISHED.join(", ")
+        not_established(findings).join(", ")
     ));
     Ok(exit)
 }
 
-/// What was established of every bundle that held. What a flag went without is not.
+/// What was established of every bundle that held, and of every crate. What a flag went without is not.
 fn established(findings: &[Finding]) -> Vec<&'static str> {
+    let inside = inspection::is_complete(findings).then_some(inspection::ESTABLISHED);
+    let source = is_the_source(findings).then_some(SOURCE);
+    of_bundles(findings).into_iter().chain(inside).chain(source).collect()
+}
+
+fn of_bundles(findings: &[Finding]) -> Vec<&'static str> {
     let proofs: Vec<&Verified> = findings.iter().flat_map(|finding| &finding.proofs).collect();
     if proofs.is_empty() {
         return Vec::new();
@@ -88,10 +105,25 @@ fn established(findings: &[Finding]) -> Vec<&'static str> {
 }
 
 /// What it does not mean.
-const NOT_ESTABLISHED: [&str; 2] = ["equality with the source", "harmlessness of the code"];
+fn not_established(findings: &[Finding]) -> Vec<&'static str> {
+    let lock = findings.iter().any(|finding| finding.contents.is_some());
+    let inside = (lock && !inspection::is_complete(findings)).then_some(inspection::ESTABLISHED);
+    let source = (!is_the_source(findings)).then_some(SOURCE);
+    let never = ["harmlessness of the code"];
+    inside.into_iter().chain(source).chain(never).collect()
+}
+
+/// Whether every artifact holds what its attested commit holds.
+fn is_the_source(findings: &[Finding]) -> bool {
+    let equal = |finding: &Finding| finding.source.as_ref().is_some_and(|source| source.attested);
+    !findings.is_empty() && findings.iter().all(equal)
+}
 
 fn exit(findings: &[Finding], expectations: &Expectations) -> Exit {
-    let worst = findings.iter().map(|finding| weight(finding, expectations)).max();
+    let worst = findings
+        .iter()
+        .map(|finding| weight(finding, expectations).max(weight_inside(finding)))
+        .max();
     match worst {
         Some(Weight::No) | None => Exit::Refused,
         Some(Weight::Unknown) => Exit::Unavailable,
@@ -117,6 +149,16 @@ fn weight(finding: &Finding, expectations: &Expectations) -> Weight {
     }
 }
 
+/// How what is inside counts.
+fn weight_inside(finding: &Finding) -> Weight {
+    let refusals = finding.contents.iter().flat_map(|contents| &contents.refusals);
+    let weights = refusals.map(|refusal| match refusal.exit() {
+        Exit::Unavailable => Weight::Unknown,
+        Exit::Yes | Exit::Refused | Exit::Usage | Exit::Bug => Weight::No,
+    });
+    weights.max().unwrap_or(Weight::Yes)
+}
+
 /// A crate whose signer a rule names is always to be attested: otherwise whoever steals its account just leaves the bundle out.
 fn may_be_unattested(finding: &Finding, expectations: &Expectations) -> bool {
     let package = finding.subject.package.as_ref();
@@ -139,7 +181,7 @@ fn human_table(findings: &[Finding]) -> String {
             let [identity, commit, index, time] = finding.row();
             [
                 finding.subject.label.clone(),
-                finding.outcome.name().to_owned(),
+                finding.told().name().to_owned(),
                 commit,
                 index,
                 time,
@@ -168,7 +210,7 @@ fn summary(findings: &[Finding]) -> String {
         .map(|outcome| {
             (
                 outcome,
-                findings.iter().filter(|finding| finding.outcome == *outcome).count(),
+                findings.iter().filter(|finding| finding.told() == *outcome).count(),
             )
         })
         .filter(|(_, count)| *count > 0)
@@ -177,13 +219,20 @@ fn summary(findings: &[Finding]) -> String {
     format!("{} artifacts: {}", findings.len(), counts.join(", "))
 }
 
-/// What registries say of an artifact.
-fn say_registries(context: &Context, finding: &Finding) {
+/// What registries say of an artifact, and what its source does.
+fn say_more(context: &Context, finding: &Finding) {
+    if let Some(source) = &finding.source {
+        context.printer.note(source.line(&finding.subject.label));
+    }
     for statement in &finding.registry {
-        if let Some(failure) = statement.failure() {
+        // What the user named is refused for it already, and told among the refusals.
+        if let Some(failure) = statement
+            .failure()
+            .filter(|failure| !finding.refusals.contains(failure))
+        {
             context.printer.failure(failure);
         }
-        if let Some(line) = statement.line(&finding.subject.label) {
+        if let Some(line) = statement.line(&finding.subject.label, finding.rank()) {
             context.printer.note(line);
         }
     }
@@ -192,16 +241,20 @@ fn say_registries(context: &Context, finding: &Finding) {
 /// Why findings are no yes, one after another.
 fn refusals<'a>(findings: &'a [Finding], expectations: &Expectations) -> Vec<Refusal<'a>> {
     let of = |finding: &'a Finding| {
-        failures(finding, expectations).into_iter().map(move |failure| Refusal {
-            label: &finding.subject.label,
-            place: finding.subject.place.as_ref(),
-            failure,
-        })
+        let inside = finding.contents.iter().flat_map(|contents| contents.refusals.clone());
+        failures(finding, expectations)
+            .into_iter()
+            .chain(inside)
+            .map(move |failure| Refusal {
+                label: &finding.subject.label,
+                place: finding.subject.place.as_ref(),
+                failure,
+            })
     };
     findings.iter().flat_map(of).collect()
 }
 
-/// Why a finding is no yes.
+/// Why the bundles of a finding are no yes.
 fn failures(finding: &Finding, expectations: &Expectations) -> Vec<Failure> {
     match finding.outcome {
         Outcome::Refused | Outcome::Unavailable => {
@@ -256,6 +309,8 @@ enum Error {
     #[error("`{label}` has no attestation")]
     Unattested { label: String },
 }
+
+const SOURCE: &str = "equality with the source";
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,18 @@
-//! Findings as SARIF 2.1.0 [OASIS], for code scanning: a result for each refusal, at the crate's line of `Cargo.lock`.
+//! Findings as SARIF 2.1.0 [OASIS], for code scanning: a result for each refusal, at the crate's line of `Cargo.lock`, and for
+//! each statement of a pinned registry that falls short.
+//!
+//! What else registries say is in the run's property bag [SARIF 2.1.0 §3.8]: it is no problem, and code scanning takes every
+//! result for one, whatever its `kind`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{evidence::target::Place, failure::Failure, printer::visible};
+use crate::{
+    evidence::{contents::EDGE, finding::Finding, registry::RegistryStatement, target::Place},
+    failure::Failure,
+    printer::visible,
+};
 
 /// A refusal, and what of.
 #[derive(Debug)]
@@ -17,48 +25,144 @@ pub(crate) struct Refusal<'a> {
     pub(crate) failure: Failure,
 }
 
+/// How much a result weighs [SARIF 2.1.0 §3.27.10].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    /// It changes no answer.
+    Warning,
+    /// It is why the answer is no.
+    Error,
+}
+
+impl Level {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One result.
+struct Problem<'a> {
+    level: Level,
+    label: &'a str,
+    place: Option<&'a Place>,
+    failure: &'a Failure,
+    /// What tells it from another of the same code and artifact.
+    part: Option<String>,
+}
+
 /// The log of one run.
-pub(crate) fn log(refusals: &[Refusal<'_>]) -> Value {
-    let rules: BTreeSet<&str> = refusals.iter().map(|refusal| refusal.failure.code()).collect();
-    let order: Vec<&str> = rules.iter().copied().collect();
+pub(crate) fn log(refusals: &[Refusal<'_>], findings: &[Finding]) -> Value {
+    let refused = refusals.iter().map(Problem::of_refusal);
+    let problems: Vec<Problem<'_>> = refused
+        .chain(findings.iter().flat_map(Problem::of_registries))
+        .collect();
+    let mut rules: BTreeMap<&str, Level> = BTreeMap::new();
+    for problem in &problems {
+        let level = rules.entry(problem.failure.code()).or_insert(problem.level);
+        *level = problem.level.max(*level);
+    }
+    let order: Vec<&str> = rules.keys().copied().collect();
+    let mut run = json!({
+        "tool": {"driver": {
+            "name": "cargo-sigstore",
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "informationUri": env!("CARGO_PKG_REPOSITORY"),
+            "rules": rules.iter().map(|(code, level)| rule(code, *level)).collect::<Vec<_>>(),
+        }},
+        "columnKind": "unicodeCodePoints",
+        "results": problems.iter().map(|problem| result(problem, &order)).collect::<Vec<_>>(),
+    });
+    let statements: Vec<Value> = findings.iter().flat_map(statements).collect();
+    if let Some(run) = run.as_object_mut().filter(|_| !statements.is_empty()) {
+        run.insert("properties".to_owned(), json!({ "registryStatements": statements }));
+    }
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "cargo-sigstore",
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "informationUri": env!("CARGO_PKG_REPOSITORY"),
-                "rules": rules.iter().map(|code| rule(code)).collect::<Vec<_>>(),
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": refusals.iter().map(|refusal| result(refusal, &order)).collect::<Vec<_>>(),
-        }],
+        "runs": [run],
     })
 }
 
-fn rule(code: &str) -> Value {
+impl<'a> Problem<'a> {
+    fn of_refusal(refusal: &'a Refusal<'_>) -> Self {
+        // A crate may have several edges that are not explained.
+        let mut facts = refusal.failure.facts().iter();
+        let edge = facts.find(|(name, _)| *name == EDGE);
+        Self {
+            level: Level::Error,
+            label: refusal.label,
+            place: refusal.place,
+            failure: &refusal.failure,
+            part: edge.map(|(_, value)| value.clone()),
+        }
+    }
+
+    /// The statements that count for nothing, although a pinned registry signed them.
+    fn of_registries(finding: &'a Finding) -> impl Iterator<Item = Self> {
+        let wrong = finding
+            .registry
+            .iter()
+            .filter_map(|statement| Some((statement, statement.failure()?)))
+            // What the user named is refused for it already.
+            .filter(|(_, failure)| !finding.refusals.contains(failure));
+        wrong.map(|(statement, failure)| Self {
+            level: Level::Warning,
+            label: &finding.subject.label,
+            place: finding.subject.place.as_ref(),
+            failure,
+            part: Some(statement.name()),
+        })
+    }
+}
+
+/// What registries say of an artifact, each as the JSON document has it, with what the screen shows.
+fn statements(finding: &Finding) -> Vec<Value> {
+    let describe = |statement: &RegistryStatement| {
+        let mut value = statement.to_json();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("artifact".to_owned(), visible(&finding.subject.label).into());
+            members.insert("digest".to_owned(), format!("sha256:{}", finding.subject.digest).into());
+            if let Some(line) = statement.line(&finding.subject.label, finding.rank()) {
+                members.insert("message".to_owned(), visible(&line).into());
+            }
+        }
+        value
+    };
+    finding.registry.iter().map(describe).collect()
+}
+
+fn rule(code: &str, level: Level) -> Value {
     json!({
         "id": code,
         "helpUri": format!("{}/blob/main/docs/codes.md", env!("CARGO_PKG_REPOSITORY")),
         "help": {"text": format!("docs/codes.md says what `{code}` means, and what to do")},
-        "defaultConfiguration": {"level": "error"},
+        "defaultConfiguration": {"level": level.name()},
     })
 }
 
-fn result(refusal: &Refusal<'_>, rules: &[&str]) -> Value {
-    let code = refusal.failure.code();
+fn result(problem: &Problem<'_>, rules: &[&str]) -> Value {
+    let code = problem.failure.code();
     let mut result = json!({
         "ruleId": code,
         "ruleIndex": rules.iter().position(|known| *known == code),
-        "level": "error",
-        "message": {"text": sentence(&refusal.failure)},
-        "partialFingerprints": {"artifactAndCode/v1": format!("{} {code}", visible(refusal.label))},
+        "level": problem.level.name(),
+        "message": {"text": sentence(problem.failure)},
+        "partialFingerprints": {"artifactAndCode/v1": fingerprint(problem)},
     });
-    if let (Some(place), Some(object)) = (refusal.place, result.as_object_mut()) {
+    if let (Some(place), Some(object)) = (problem.place, result.as_object_mut()) {
         object.insert("locations".to_owned(), json!([location(place)]));
     }
     result
+}
+
+/// What tells a result from others, run after run.
+fn fingerprint(problem: &Problem<'_>) -> String {
+    let parts = [visible(problem.label), problem.failure.code().to_owned()];
+    let part = problem.part.as_deref().map(visible);
+    parts.into_iter().chain(part).collect::<Vec<_>>().join(" ")
 }
 
 /// Sentence, causes, facts and hint, as the screen shows them.
@@ -86,7 +190,10 @@ fn location(place: &Place) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use verify::Sha256Digest;
+
     use super::*;
+    use crate::evidence::{finding::Outcome, target::Subject};
 
     #[test]
     fn each_refusal_is_a_result_and_each_code_a_rule() {
@@ -104,7 +211,7 @@ mod tests {
             refusal("b 1.0.0", verify::Error::SubjectMismatch),
             refusal("c 1.0.0", verify::Error::Signature),
         ];
-        let log = log(&refusals);
+        let log = log(&refusals, &[]);
         let run = &log["runs"][0];
         let ids: Vec<&str> = run["tool"]["driver"]["rules"]
             .as_array()
@@ -121,6 +228,43 @@ mod tests {
             assert!(print.starts_with(label));
         }
         let nothing: Vec<Refusal<'_>> = Vec::new();
-        assert_eq!(super::log(&nothing)["runs"][0]["results"], json!([]));
+        assert_eq!(super::log(&nothing, &[])["runs"][0]["results"], json!([]));
+    }
+
+    #[test]
+    fn a_statement_that_falls_short_is_a_warning_unless_it_is_why_the_answer_is_no() {
+        let subject = Subject::package("a", "1.0.0", Sha256Digest([1; 32]));
+        let failure = Failure::from(verify::Error::Statement);
+        let mut finding = Finding::without(subject, Outcome::Verified);
+        finding.registry = vec![
+            RegistryStatement::summary(None),
+            RegistryStatement::summary(Some(failure.clone())),
+        ];
+        let log_of = |finding: &Finding, refusals: &[Refusal<'_>]| log(refusals, std::slice::from_ref(finding));
+        let levels = |log: &Value| -> Vec<String> {
+            let results = log["runs"][0]["results"].as_array().unwrap().iter();
+            results
+                .map(|result| result["level"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let warned = log_of(&finding, &[]);
+        assert_eq!(levels(&warned), ["warning"]);
+        let rule = &warned["runs"][0]["tool"]["driver"]["rules"][0];
+        assert_eq!(rule["defaultConfiguration"]["level"], "warning");
+        let told = &warned["runs"][0]["properties"]["registryStatements"];
+        assert_eq!(
+            (&told[0]["standing"], &told[1]["standing"]),
+            (&json!("admitted"), &json!("wrong"))
+        );
+        assert_eq!(told[0]["artifact"], "a 1.0.0");
+
+        finding.spoil(failure.clone());
+        let refusal = Refusal {
+            label: "a 1.0.0",
+            place: None,
+            failure,
+        };
+        let refused = log_of(&finding, &[refusal]);
+        assert_eq!(levels(&refused), ["error"]);
     }
 }

@@ -113,6 +113,12 @@ impl Subject {
         }
     }
 
+    /// What `{name}` and `{version}` stand for in a signer. What is no package has neither: they stand for nothing then.
+    pub(crate) fn name_and_version(&self) -> (&str, &str) {
+        let package = self.package.as_ref();
+        package.map_or(("", ""), |(name, version)| (name, version))
+    }
+
     /// How the user would ask about it again.
     pub(crate) fn argument(&self) -> String {
         match &self.package {

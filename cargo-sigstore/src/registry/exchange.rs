@@ -4,7 +4,7 @@
 use client::{
     Http, Service,
     http::{Endpoint, Method, Request, StatusCode},
-    oidc::{IdentityToken, TokenOptions, obtain},
+    oidc::{IdentityToken, TokenOptions, is_offered, obtain},
 };
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -51,6 +51,27 @@ impl Drop for Exchanged {
     }
 }
 
+/// Whether the CI offers this job an identity that the registry could exchange.
+pub(crate) fn can_exchange(context: &Context, api: Option<&str>, options: &TokenOptions) -> bool {
+    api.is_some_and(|api| is_offered(&for_registry(options.clone(), api), &|name| context.variable(name)))
+}
+
+/// What the CI is asked for: a token for the registry. One that was given is for signing.
+fn for_registry(options: TokenOptions, api: &str) -> TokenOptions {
+    TokenOptions {
+        explicit: None,
+        interactive: None,
+        audience: audience(api),
+        ..options
+    }
+}
+
+/// As rust-lang/crates-io-auth-action: the URL without its scheme, `crates.io`.
+pub(crate) fn audience(api: &str) -> String {
+    let host = api.split_once("://").map_or(api, |(_, rest)| rest);
+    host.trim_end_matches('/').to_owned()
+}
+
 /// Exchanges a fresh identity token, right before the upload.
 ///
 /// # Errors
@@ -59,15 +80,11 @@ pub(crate) fn exchange(
     context: &Context,
     http: &Http,
     api: Option<&str>,
-    mut options: TokenOptions,
+    options: TokenOptions,
 ) -> Result<Exchanged, Failure> {
     let api = api.ok_or_else(|| Failure::from(Error::NoApi))?;
     let endpoint = Endpoint::parse(Service::Registry, api)?.below(PATH);
-    // A token that was given is for signing; this one is for the registry.
-    (options.explicit, options.interactive) = (None, None);
-    // As rust-lang/crates-io-auth-action: the URL without its scheme, `crates.io`.
-    let host = api.split_once("://").map_or(api, |(_, rest)| rest);
-    host.trim_end_matches('/').clone_into(&mut options.audience);
+    let options = for_registry(options, api);
     let token = context.block_on(async {
         let identity = obtain(http, &options, &|name| context.variable(name)).await?;
         identity.check_event()?;
@@ -217,11 +234,15 @@ const PATH: &str = "api/v1/trusted_publishing/tokens";
 /// A token, or some sentences.
 const ANSWER_BYTES: usize = 64 << 10;
 /// What trusted publishing looks at.
-const CLAIMS: [&str; 6] = [
+const CLAIMS: [&str; 10] = [
     "repository",
     "repository_owner_id",
     "workflow_ref",
+    "project_path",
+    "namespace_id",
+    "ci_config_ref_uri",
     "ref",
     "environment",
     "event_name",
+    "pipeline_source",
 ];

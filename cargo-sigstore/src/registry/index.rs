@@ -32,7 +32,8 @@ impl IndexConfig {
     /// registry authentication].
     ///
     /// # Errors
-    /// Those of the request; code `registry-index` when it is malformed or the index is no sparse one.
+    /// Those of the request; code `registry-index` when it is malformed or the index is no sparse one; `registry-token` when
+    /// the registry shows it to nobody without a token.
     pub(crate) async fn fetch(
         http: &Http,
         registry: &Registry,
@@ -42,10 +43,11 @@ impl IndexConfig {
             (Found::Unauthorized, Some(token)) => get(http, registry, "config.json", Some(token)).await?,
             (answer, _) => answer,
         };
-        let Found::Body(body) = answer else {
-            return Err(malformed(registry));
-        };
-        serde_json::from_slice(&body).map_err(|_| malformed(registry))
+        match answer {
+            Found::Body(body) => serde_json::from_slice(&body).map_err(|_| malformed(registry)),
+            Found::Nothing => Err(malformed(registry)),
+            Found::Unauthorized => Err(RegistryToken::missing(registry)),
+        }
     }
 
     /// The base URL of the attestation store that the registry names.
@@ -73,15 +75,13 @@ pub(crate) async fn checksum(
     let body = match get(http, registry, &path_of(name), token).await? {
         Found::Body(body) => body,
         Found::Nothing => return Ok(None),
-        Found::Unauthorized => return Err(malformed(registry)),
+        Found::Unauthorized => return Err(RegistryToken::missing(registry)),
     };
     let registries = registry
         .other_index()
         .map_or_else(Registries::crates_io, |index| Registries::new([index]));
-    let line = body
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| IndexLine::from_json(line, &registries).ok())
-        .find(|line| line.description.name == name && line.description.version == version);
+    let lines = IndexLine::all_of(&body, &registries).filter(|line| line.description.name == name);
+    let line = IndexLine::of_version(lines, version);
     line.map(|line| line.checksum.parse().map_err(|_| malformed(registry)))
         .transpose()
 }

@@ -1,5 +1,6 @@
 //! Cargo registries: which one, with which token, and what its index says.
 
+pub(crate) mod crate_cache;
 pub(crate) mod exchange;
 pub(crate) mod index;
 pub(crate) mod selection;

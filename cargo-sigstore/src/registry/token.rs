@@ -20,24 +20,32 @@ impl RegistryToken {
     /// # Errors
     /// Code `registry-token` when there is none.
     pub(crate) fn find(context: &Context, registry: &Registry) -> Result<Self, Failure> {
-        let variable = registry.name.as_deref().map_or_else(
-            || "CARGO_REGISTRY_TOKEN".to_owned(),
-            |name| format!("CARGO_REGISTRIES_{}_TOKEN", variable_part(name)),
-        );
-        context
-            .variable(OWN_VARIABLE)
-            .or_else(|| context.variable(&variable))
-            .or_else(|| from_file(context, registry))
-            .map(|text| Self(Zeroizing::new(text.trim().to_owned())))
-            .filter(|token| !token.0.is_empty())
-            .ok_or_else(|| {
-                let error = Error::Missing {
-                    registry: registry.display_name().to_owned(),
-                };
-                Failure::new(Exit::Usage, "registry-token", &error).hint(format_args!(
-                    "set `{variable}` or `{OWN_VARIABLE}`, or run `cargo login`"
-                ))
-            })
+        let own = context.variable(OWN_VARIABLE).and_then(Self::read);
+        own.or_else(|| Self::of_cargo(context, registry))
+            .ok_or_else(|| Self::missing(registry))
+    }
+
+    /// The token that cargo has for a registry. Our own variable is for the one that the user named, so it is not looked at.
+    pub(crate) fn of_cargo(context: &Context, registry: &Registry) -> Option<Self> {
+        let found = context.variable(&variable(registry));
+        found.or_else(|| from_file(context, registry)).and_then(Self::read)
+    }
+
+    fn read(text: String) -> Option<Self> {
+        let text = Zeroizing::new(text);
+        let trimmed = text.trim();
+        (!trimmed.is_empty()).then(|| Self(Zeroizing::new(trimmed.to_owned())))
+    }
+
+    /// That there is no token, with code `registry-token`, for a registry that needs one.
+    pub(crate) fn missing(registry: &Registry) -> Failure {
+        let error = Error::Missing {
+            registry: registry.display_name().to_owned(),
+        };
+        Failure::new(Exit::Usage, "registry-token", &error).hint(format_args!(
+            "set `{}` or `{OWN_VARIABLE}`, or run `cargo login`",
+            variable(registry)
+        ))
     }
 
     /// A token that the registry gave in exchange for an identity; none when it is none that a header could carry.
@@ -62,6 +70,14 @@ impl std::fmt::Debug for RegistryToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RegistryToken(…)")
     }
+}
+
+/// Cargo's own variable.
+fn variable(registry: &Registry) -> String {
+    registry.name.as_deref().map_or_else(
+        || "CARGO_REGISTRY_TOKEN".to_owned(),
+        |name| format!("CARGO_REGISTRIES_{}_TOKEN", variable_part(name)),
+    )
 }
 
 fn from_file(context: &Context, registry: &Registry) -> Option<String> {

@@ -25,6 +25,7 @@ use crate::{
     failure::Failure,
     file, identity_token, network,
     release::statements::{Kind, Release, statements},
+    signing,
 };
 
 /// Everything that attesting needs from outside.
@@ -33,7 +34,8 @@ pub(crate) struct Services {
     /// HTTP.
     pub(crate) http: Http,
     signer: Signer,
-    store: Store,
+    /// None where the instance has none and nobody names one: then the files are the evidence.
+    store: Option<Store>,
     token: FreshToken,
 }
 
@@ -69,7 +71,7 @@ impl Services {
         sources: Sources<'_>,
     ) -> Result<Self, Failure> {
         let options = sources.identity.token_options(context, &trust)?;
-        let store = Store::choose(
+        let store = Store::find(
             &http,
             sources.store,
             Some(&trust),
@@ -77,8 +79,7 @@ impl Services {
             context.now(),
         )?;
         Ok(Self {
-            signer: Signer::new(http.clone(), trust)?
-                .allow_private_repository(sources.identity.allow_private_repository),
+            signer: signing::signer(context, &http, trust, sources.identity)?,
             store,
             token: FreshToken::new(http.clone(), options),
             http,
@@ -120,25 +121,37 @@ impl Services {
         Ok(Attested { identity, bundles })
     }
 
-    /// Puts the bundles into the attestation store. Storing them again changes nothing.
+    /// Puts the bundles into the attestation store, where there is one, and says so. Storing them again changes nothing.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn store(&self, context: &Context, release: &Release, attested: &Attested) -> Result<(), Failure> {
+        let Some(store) = &self.store else {
+            context.printer.note(format_args!(
+                "nobody keeps attestations of this registry's crates: give the bundles to those who verify, as with the release of the source code, \
+                 or name a store with `--attestations URL`"
+            ));
+            return Ok(());
+        };
         for (_, signed) in &attested.bundles {
-            let stored = self.store.client.put(&signed.bundle, &release.file.digest).await;
+            let stored = store.client.put(&signed.bundle, &release.file.digest).await;
             stored.map_err(|error| {
                 Failure::from(error).while_doing(format_args!(
                     "the attestation store at {} did not take a bundle",
-                    self.store.url
+                    store.url
                 ))
             })?;
         }
         context.printer.status(
             "Stored",
-            format_args!("{} bundles at {}", attested.bundles.len(), self.store.url),
+            format_args!("{} bundles at {}", attested.bundles.len(), store.url),
         );
         Ok(())
+    }
+
+    /// Address of the attestation store in use.
+    pub(crate) fn store_url(&self) -> Option<&str> {
+        self.store.as_ref().map(|store| store.url.as_str())
     }
 }
 
@@ -216,8 +229,8 @@ fn hint(check: &Check) -> &'static str {
 /// The HTTP client and the trust of the selected instance.
 ///
 /// # Errors
-/// Those of [`network::http`] and [`crate::trust::client_trust_config`].
+/// Those of [`network::http`] and [`crate::trust::for_signing`].
 pub(crate) fn connect(context: &Context) -> Result<(Http, ClientTrustConfig), Failure> {
-    let trust = crate::trust::client_trust_config(context)?;
+    let trust = crate::trust::for_signing(context)?;
     Ok((network::http(context)?, trust))
 }

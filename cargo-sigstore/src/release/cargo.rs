@@ -58,6 +58,13 @@ impl Cargo {
         }
     }
 
+    /// The same where registries are that no configuration names.
+    pub(crate) fn with_registries(mut self, indexes: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables = indexes.into_iter().map(|(name, index)| (name.into(), index.into()));
+        self.environment.extend(variables);
+        self
+    }
+
     /// The versions of this cargo.
     ///
     /// # Errors

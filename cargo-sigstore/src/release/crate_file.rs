@@ -125,7 +125,7 @@ pub(crate) fn name_and_version(path: &Path) -> Option<(String, String)> {
 }
 
 /// crates.io's limits, but for the size of the file: private registries are often set higher.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         compressed_bytes: 256 << 20,
         unpacked_bytes: 1 << 30,

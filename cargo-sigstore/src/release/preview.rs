@@ -109,6 +109,9 @@ fn predict(context: &Context, identity: &identity_token::Arguments) -> Result<Op
         let mut fresh = FreshToken::new(http, options);
         let environment = |name: &str| context.variable(name);
         let token = fresh.get(&environment, context.now()).await?;
+        if context.options.trust.is_none() && !identity.allow_private_repository {
+            token.check_stated_public()?;
+        }
         match oidc::predict(token)? {
             Some(identity) => Ok(Some(identity)),
             None => Ok(oidc::predict_at(token, &usual(token))?),

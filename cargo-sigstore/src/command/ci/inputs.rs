@@ -124,6 +124,7 @@ pub(super) fn secrets(context: &Context) -> Vec<(String, String)> {
     let named = [
         ("registry-token", "CARGO_SIGSTORE_REGISTRY_TOKEN"),
         ("identity-token", "SIGSTORE_ID_TOKEN"),
+        ("github-token", "GH_TOKEN"),
     ];
     let given = named.into_iter();
     given

@@ -38,6 +38,8 @@ pub(super) struct Signer {
     pub(super) digest: String,
     pub(super) identity: String,
     pub(super) issuer: String,
+    /// Crate and bundle, where no attestation store has the evidence.
+    pub(super) unstored: Option<(PathBuf, PathBuf)>,
 }
 
 /// A line of the summary's table.
@@ -115,6 +117,10 @@ impl Report {
             digest,
             identity: text(&release["identity"], "subjectAlternativeName"),
             issuer: text(&release["identity"], "issuer"),
+            unstored: match files.first() {
+                Some(bundle) if release["attestations"].is_null() => Some((path.clone(), bundle.clone())),
+                _ => None,
+            },
         });
         for statement in list(release, "statements") {
             self.add_log_entries(statement);
@@ -150,7 +156,9 @@ impl Report {
     fn add_log_entries(&mut self, document: &Value) {
         for entry in list(document, "logEntries") {
             let index = entry["index"].as_u64().unwrap_or_default();
-            let url = self.search_url(index);
+            // The search knows indexes over all shards only.
+            let is_searchable = entry["indexWithin"] == "log";
+            let url = is_searchable.then(|| self.search_url(index)).flatten();
             let url = url.unwrap_or_else(|| text(entry, "log"));
             self.log_entries
                 .push(json!({"log": entry["log"], "index": index, "url": url}));

@@ -197,14 +197,23 @@ impl Steps<'_> {
     fn verify_published(&mut self) -> Result<Exit, Failure> {
         let mut worst = Exit::Yes;
         for signer in self.report.signers() {
-            self.runner
-                .group(&format!("Verify {} as a consumer would", signer.file));
+            let consumer = if signer.unstored.is_none() {
+                " as a consumer would"
+            } else {
+                ""
+            };
+            self.runner.group(&format!("Verify {}{consumer}", signer.file));
             let mut words = vec!["verify".to_owned()];
             words.extend(self.registry_words());
             words.push(format!("--certificate-identity={}", signer.identity));
             words.push(format!("--certificate-oidc-issuer={}", signer.issuer));
             words.extend(self.trust_words()?);
-            words.extend(["--".to_owned(), format!("sha256:{}", signer.digest)]);
+            if let Some((file, bundle)) = signer.unstored {
+                words.extend([format!("--bundle={}", bundle.display()), "--".to_owned()]);
+                words.push(file.display().to_string());
+            } else {
+                words.extend(["--".to_owned(), format!("sha256:{}", signer.digest)]);
+            }
             let exit = self.line(&words)?;
             if exit != Exit::Yes {
                 worst = exit;
