@@ -10,7 +10,13 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
-use tests::{Doing as _, Error, Gate, Instance, Issuer, Registry, Tools, http, registry};
+use tests::{
+    Doing as _, Error, Gate, Instance, Issuer, Registry, Tools,
+    author::{Author, SBOM},
+    http,
+    issuer::{COMMIT, Profile},
+    registry,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -24,6 +30,8 @@ const CONNECTIONS: usize = 64;
 const LOAD: Duration = Duration::from_secs(5);
 /// Crates that the gate has not seen.
 const UNSEEN: usize = 200;
+/// How often memory is looked at.
+const GLANCE: Duration = Duration::from_millis(5);
 /// Downloads at the same time.
 const AT_ONCE: usize = 100;
 /// A crate of a usual size, and the largest that crates.io takes.
@@ -45,11 +53,11 @@ fn measure() -> Result<(), Error> {
     let issuer = Issuer::start()?;
     let instance = Instance::start(&tools, &issuer)?;
     let registry = Registry::start(registry::Options::default())?;
-    let gate = Gate::start(&tools, &instance, &registry, "unlisted = \"admit\"\n")?;
+    let gate = Gate::start(&tools, &instance, &registry, &policy(&issuer))?;
     let mut names = vec![("small".to_owned(), SMALL_BYTES), ("large".to_owned(), LARGE_BYTES)];
     names.extend((0..UNSEEN).map(|number| (format!("unseen-{number}"), SMALL_BYTES)));
     for (name, size) in &names {
-        publish(&registry, name, *size)?;
+        publish(&registry, name, &archive(name, *size).doing("make an archive")?)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -57,18 +65,35 @@ fn measure() -> Result<(), Error> {
         .build()
         .doing("start a runtime")?;
     runtime.block_on(async {
-        first_verdicts(&gate).await?;
+        first_verdicts("unseen", &gate).await?;
+        let author = Author::new(&instance, &issuer, &gate.index_url())?;
+        for number in 0..UNSEEN {
+            let name = format!("attested-{number}");
+            let archive = archive(&name, SMALL_BYTES).doing("make an archive")?;
+            author.attest(&name, "1.0.0", &archive).await?;
+            publish(&registry, &name, &archive)?;
+        }
+        first_verdicts("attested", &gate).await?;
         cached_downloads(&registry, &gate).await?;
         index_files(&registry, &gate).await?;
         many_large(&gate).await
     })
 }
 
+/// What a rule names needs two statements; the rest needs none.
+fn policy(issuer: &Issuer) -> String {
+    format!(
+        "unlisted = \"admit\"\n[[rule]]\ncrates = [\"attested-*\"]\nissuer = \"{}\"\n\
+         repository = \"https://github.com/ferris/crockford\"\nworkflow = \".github/workflows/release.yml\"\n\
+         ref = \"refs/tags/*\"\nstatements = [\"{SBOM}\"]\n",
+        issuer.url(Profile::GitHub)
+    )
+}
+
 /// Straight to the registry, so that the gate knows nothing of it.
-fn publish(registry: &Registry, name: &str, size: usize) -> Result<(), Error> {
+fn publish(registry: &Registry, name: &str, archive: &[u8]) -> Result<(), Error> {
     let metadata = json!({"name": name, "vers": "1.0.0", "deps": [], "features": {}, "links": null});
-    let archive = archive(name, size).doing("make an archive")?;
-    let body = package::publish::join(metadata.to_string().as_bytes(), &archive).doing("make a request")?;
+    let body = package::publish::join(metadata.to_string().as_bytes(), archive).doing("make a request")?;
     let url = format!("{}/api/v1/crates/new", registry.url());
     let answer = http::request("PUT", &url, &[("authorization", registry.token())], &body)?;
     if answer.status == 200 {
@@ -78,7 +103,7 @@ fn publish(registry: &Registry, name: &str, size: usize) -> Result<(), Error> {
     }
 }
 
-/// A package with one file of random bytes beside its manifest.
+/// A package with one file of random bytes beside its manifest and its commit.
 fn archive(name: &str, size: usize) -> std::io::Result<Vec<u8>> {
     let mut content = vec![0; size];
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -90,7 +115,12 @@ fn archive(name: &str, size: usize) -> std::io::Result<Vec<u8>> {
     }
     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (path, content) in [("Cargo.toml", manifest.as_bytes()), ("data", &content)] {
+    let commit = json!({"git": {"sha1": COMMIT}, "path_in_vcs": ""}).to_string();
+    for (path, content) in [
+        (".cargo_vcs_info.json", commit.as_bytes()),
+        ("Cargo.toml", manifest.as_bytes()),
+        ("data", &content),
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(u64::try_from(content.len()).unwrap_or_default());
         header.set_mode(0o644);
@@ -99,13 +129,19 @@ fn archive(name: &str, size: usize) -> std::io::Result<Vec<u8>> {
     tar.into_inner()?.finish()
 }
 
-async fn first_verdicts(gate: &Gate) -> Result<(), Error> {
+/// Each crate once: index line, archive, evidence where a rule asks for it, decision, ledger.
+async fn first_verdicts(kind: &str, gate: &Gate) -> Result<(), Error> {
     let mut connection = Connection::open(gate.url()).await?;
     let mut times = Vec::new();
+    let before = worked(gate)?;
     for number in 0..UNSEEN {
-        times.push(connection.timed(&download(&format!("unseen-{number}"))).await?);
+        times.push(connection.timed(&download(&format!("{kind}-{number}"))).await?);
     }
-    told("first verdict of a crate, with its download", times);
+    told(&format!("first verdict of an {kind} crate, with its download"), times);
+    println!(
+        "  of which processor time of the gate: {:.3} ms",
+        worked(gate)?.saturating_sub(before).as_secs_f64() * 1000.0 / f64::from(u32::try_from(UNSEEN).unwrap_or(1))
+    );
     Ok(())
 }
 
@@ -171,16 +207,44 @@ async fn many_large(gate: &Gate) -> Result<(), Error> {
         let path = path.clone();
         tasks.spawn(async move { connection.timed(&path).await });
     }
-    while let Some(done) = tasks.join_next().await {
-        done.doing("join a client")??;
+    let mut most = 0;
+    loop {
+        tokio::select! {
+            done = tasks.join_next() => match done {
+                Some(done) => drop(done.doing("join a client")??),
+                None => break,
+            },
+            () = tokio::time::sleep(GLANCE) => most = most.max(resident(gate)?),
+        }
     }
     println!(
-        "{AT_ONCE} downloads of {} MiB at once: {:.1} s; memory of the gate after: {}",
+        "{AT_ONCE} downloads of {} MiB at once: {:.1} s; memory of the gate: {} MB at most, after them {}",
         LARGE_BYTES >> 20,
         begin.elapsed().as_secs_f64(),
+        most / 1000,
         memory(gate)?
     );
     Ok(())
+}
+
+/// Processor time of the gate so far, as the kernel counts it: hundredths of a second [`proc_pid_stat(5)`, fields 14 and 15].
+fn worked(gate: &Gate) -> Result<Duration, Error> {
+    let process = gate
+        .process()
+        .ok_or_else(|| Error::new("measure time", "the gate does not run"))?;
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).doing("read the process's times")?;
+    let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+    let ticks = ticks.sum::<Result<u64, _>>().doing("read the process's times")?;
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// Kilobytes resident now.
+fn resident(gate: &Gate) -> Result<u64, Error> {
+    let words = memory(gate)?;
+    let now = words.split_once("VmRSS: ").and_then(|(_, rest)| rest.split(' ').next());
+    now.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::new("measure memory", words))
 }
 
 /// Resident now and at most, as the kernel says.
@@ -209,9 +273,9 @@ fn told(what: &str, mut times: Vec<Duration>) {
         time.map_or(0.0, |time| time.as_secs_f64() * 1000.0)
     };
     println!(
-        "{what}: p50 {:.3} ms, p95 {:.3} ms, most {:.3} ms",
+        "{what}: p50 {:.3} ms, p99 {:.3} ms, most {:.3} ms",
         at(50),
-        at(95),
+        at(99),
         at(100)
     );
 }

@@ -74,7 +74,15 @@ impl Release {
     /// The variables of a GitHub Actions job with `id-token: write`.
     #[must_use]
     pub fn github_environment(&self, issuer: &Issuer) -> Vec<(String, String)> {
-        let job = issuer.job(Profile::GitHub, &self.github_claims());
+        self.github_environment_with(issuer, &Value::Null)
+    }
+
+    /// The same where the token says otherwise, member by member.
+    #[must_use]
+    pub fn github_environment_with(&self, issuer: &Issuer, changes: &Value) -> Vec<(String, String)> {
+        let mut claims = self.github_claims();
+        claims.extend(changes.as_object().cloned().unwrap_or_default());
+        let job = issuer.job(Profile::GitHub, &claims);
         let mut variables = self.github_variables(&job);
         variables.push(("ACTIONS_ID_TOKEN_REQUEST_URL".into(), job.request_url));
         variables.push(("ACTIONS_ID_TOKEN_REQUEST_TOKEN".into(), job.request_token));
@@ -129,6 +137,53 @@ impl Release {
     }
 }
 
+impl Release {
+    /// The variables of a GitLab job of project `repository`, with an `id_tokens` entry for audience `sigstore` and one, of the
+    /// customary name, for `audience`.
+    ///
+    /// # Errors
+    /// The issuer cannot sign.
+    pub fn gitlab_environment(&self, issuer: &Issuer, audience: &str) -> Result<Vec<(String, String)>, Error> {
+        let named = audience.char_indices().map(|(position, c)| match c {
+            '0'..='9' if position > 0 => c,
+            'a'..='z' | 'A'..='Z' => c.to_ascii_uppercase(),
+            _ => '_',
+        });
+        let variable = format!("{}_ID_TOKEN", named.collect::<String>());
+        let token = |audience: &str| issuer.token_with(Profile::GitLab, &self.gitlab_claims(audience));
+        Ok(vec![
+            ("CI".into(), "true".into()),
+            ("GITLAB_CI".into(), "true".into()),
+            ("CI_PROJECT_PATH".into(), self.repository.clone()),
+            ("CI_SERVER_URL".into(), "https://gitlab.com".into()),
+            ("SIGSTORE_ID_TOKEN".into(), token("sigstore")?),
+            (variable, token(audience)?),
+        ])
+    }
+
+    /// What is this job's own in a GitLab token for `audience`.
+    #[must_use]
+    pub fn gitlab_claims(&self, audience: &str) -> Map<String, Value> {
+        let tag = self.git_ref.trim_start_matches("refs/tags/");
+        let claims = json!({
+            "aud": audience,
+            "sub": format!("project_path:{}:ref_type:tag:ref:{tag}", self.repository),
+            "project_path": self.repository,
+            "namespace_path": self.owner(),
+            "pipeline_source": self.event,
+            "ref": tag,
+            "ref_path": self.git_ref,
+            "sha": self.commit,
+            "ci_config_ref_uri": format!("gitlab.com/{}//.gitlab-ci.yml@{}", self.repository, self.git_ref),
+            "ci_config_sha": self.commit,
+        });
+        match claims {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+}
+
 /// The variables of a GitLab job with an `id_tokens` entry for audience `sigstore`.
 ///
 /// # Errors
@@ -145,9 +200,12 @@ pub fn gitlab_environment(issuer: &Issuer) -> Result<Vec<(String, String)>, Erro
 }
 
 /// Every variable of the surrounding environment that would make a child believe it runs in a CI job, or that holds a token.
-pub const AMBIENT: [&str; 18] = [
+pub const AMBIENT: [&str; 21] = [
     "CI",
     "GITHUB_ACTIONS",
+    "GITHUB_SERVER_URL",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
     "GITLAB_CI",
     "BUILDKITE",
     "BUILDKITE_AGENT_ACCESS_TOKEN",

@@ -114,7 +114,7 @@ fn digest(stated: &Path) -> Option<Sha256Digest> {
 fn hashed(path: &Path, algorithms: &[HashAlgorithm]) -> Outcome<ArtifactDigests> {
     let mut hasher = ArtifactHasher::new(algorithms);
     let mut file = fs::File::open(path)?;
-    let mut piece = vec![0; 1 << 20];
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
         let length = std::io::Read::read(&mut file, &mut piece)?;
         if length == 0 {
@@ -257,6 +257,8 @@ const FLAGS: [&str; 7] = [
 
 /// Largest key file.
 const KEY_BYTES: usize = 64 << 10;
+/// How much of a large artifact is read at once: little enough to be hashed from the processor's cache.
+const PIECE_BYTES: usize = 256 << 10;
 /// Larger artifacts are hashed piece by piece.
 const IN_MEMORY_BYTES: u64 = 16 << 20;
 const PUBLIC_GOOD_TRUSTED_ROOT: &[u8] = include_bytes!("../fixtures/trust/public-good.trusted_root.json");

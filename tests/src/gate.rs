@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -28,30 +28,15 @@ pub struct Gate {
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 impl Gate {
-    /// Writes configuration and policy and serves.
+    /// Writes configuration and policy and serves before a fixture registry.
     ///
     /// # Errors
     /// The gate ended or was not ready in twenty seconds; its own words are in the error.
     pub fn start(tools: &Tools, instance: &Instance, registry: &Registry, policy: &str) -> Result<Self, Error> {
-        Self::start_configured(tools, instance, registry, policy, "")
+        Self::start_with(tools, instance, &format!("{}/index/", registry.url()), policy, "")
     }
 
-    /// The same with more sections in the configuration.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn start_configured(
-        tools: &Tools,
-        instance: &Instance,
-        registry: &Registry,
-        policy: &str,
-        sections: &str,
-    ) -> Result<Self, Error> {
-        let index = format!("{}/index/", registry.url());
-        Self::start_with(tools, instance, &index, policy, sections)
-    }
-
-    /// The same before any registry, by its index URL, with `more` sections in the configuration; `{folder}` in it is the gate's own.
+    /// The same before any registry, by its index URL, with `more` sections in the configuration.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -62,6 +47,16 @@ impl Gate {
         policy: &str,
         more: &str,
     ) -> Result<Self, Error> {
+        let mut gate = Self::prepare(tools, instance, index, policy, more)?;
+        gate.serve()?;
+        Ok(gate)
+    }
+
+    /// The same without serving yet, so that files can be put beside the configuration.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn prepare(tools: &Tools, instance: &Instance, index: &str, policy: &str, more: &str) -> Result<Self, Error> {
         let url = format!("http://127.0.0.1:{}", free_port()?);
         let folder = tempfile::Builder::new()
             .prefix("gate-")
@@ -71,13 +66,12 @@ impl Gate {
         let trust = instance.trust("trust_config.json");
         let configuration = format!(
             "listen = \"{address}\"\npublic-url = \"{url}\"\ntrust = \"{}\"\npolicy = \"policy.toml\"\ndata = \"data\"\n\
-             [upstream]\nindex = \"{index}\"\n[evidence]\nattestations = \"{}\"\n{}\n",
+             [upstream]\nindex = \"{index}\"\n[evidence]\nattestations = \"{}\"\n{more}\n",
             trust.display(),
             instance.url(),
-            more.replace("{folder}", &folder.path().display().to_string()),
         );
         std::fs::write(folder.path().join("gate.toml"), configuration).doing("write the gate's configuration")?;
-        let mut gate = Self {
+        let gate = Self {
             tools: tools.clone(),
             folder,
             url,
@@ -85,7 +79,6 @@ impl Gate {
             crash_at: None,
         };
         gate.set_policy(policy)?;
-        gate.serve()?;
         Ok(gate)
     }
 
@@ -136,15 +129,21 @@ impl Gate {
     /// Whether it died by itself, within this time.
     #[must_use]
     pub fn died_within(&mut self, limit: Duration) -> bool {
+        self.ended_within(limit).is_some()
+    }
+
+    /// How it ended, if it does within this time.
+    #[must_use]
+    pub fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             let ended = self.serving.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() {
-                return true;
+                return ended;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        false
+        None
     }
 
     /// `crates-plugin check`.
@@ -162,11 +161,23 @@ impl Gate {
     /// # Errors
     /// It does not run, or `kill` does not.
     pub fn reload(&self) -> Result<(), Error> {
+        self.signal("-HUP")
+    }
+
+    /// Tells it to end: SIGTERM.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn stop(&self) -> Result<(), Error> {
+        self.signal("-TERM")
+    }
+
+    fn signal(&self, signal: &str) -> Result<(), Error> {
         let process = self
             .process()
-            .ok_or_else(|| Error::new("reload the gate", "it does not run"))?;
+            .ok_or_else(|| Error::new("signal the gate", "it does not run"))?;
         let mut command = Command::new("kill");
-        command.args(["-HUP", &process.to_string()]);
+        command.args([signal, &process.to_string()]);
         run(&mut command, READY_WITHIN)?.success().map(drop)
     }
 
@@ -199,13 +210,35 @@ impl Gate {
     /// The folder of its verdicts.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.file("data")
+    }
+
+    /// A file beside its configuration.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// What the gate said.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Puts another policy into force.
+    ///
+    /// # Panics
+    /// The gate does not take it within twenty seconds.
+    pub fn change_policy(&self, policy: &str) {
+        let said = || self.log().matches("policy reloaded").count();
+        let before = said();
+        self.set_policy(policy).expect("a policy file");
+        self.reload().expect("a signal");
+        let deadline = Instant::now() + READY_WITHIN;
+        while said() == before {
+            assert!(Instant::now() < deadline, "the policy is not taken\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until the gate has said `text`.

@@ -114,6 +114,19 @@ impl Workshop {
         self.project(folder)
     }
 
+    /// Commits the next version of a project: the same files under another version.
+    ///
+    /// # Errors
+    /// Its manifest cannot be read or written, or git failed.
+    pub fn next_version(&self, project: &Project, version: &str) -> Result<Project, Error> {
+        let path = project.folder.join("Cargo.toml");
+        let manifest = std::fs::read_to_string(&path).doing("read the manifest")?;
+        let line = |version: &str| format!("\nversion = \"{version}\"\n");
+        std::fs::write(&path, manifest.replacen(&line(&project.version), &line(version), 1)).doing("write it")?;
+        git(&project.folder, &["commit", "--quiet", "--all", "--message", version])?;
+        self.project(project.folder.clone())
+    }
+
     /// Clones the repository around a manifest: what is committed there, nothing else.
     ///
     /// # Errors
@@ -182,6 +195,8 @@ impl Workshop {
             .env("CARGO_HOME", self.folder().join("cargo-home"))
             .env("CARGO_TARGET_DIR", self.target())
             .env("CARGO_SIGSTORE_HOME", self.folder().join("sigstore-home"))
+            // Nothing listens there: what a test does not start nobody asks.
+            .env("GITHUB_API_URL", "http://127.0.0.1:1")
             .env("CARGO_TERM_COLOR", "never")
             .env("NO_COLOR", "1");
         for (name, index) in &self.registries {

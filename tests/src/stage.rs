@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
+
 use crate::{
     Doing as _, Error, Instance, Issuer, Tools,
     issuer::Profile,
@@ -88,14 +90,22 @@ impl Stage {
         command
     }
 
+    /// What [`Self::sign`] runs.
+    ///
+    /// # Errors
+    /// No token could be made.
+    pub fn sign_command(&self, artifact: &Path, bundle: &Path) -> Result<Command, Error> {
+        let mut command = self.signing_command()?;
+        command.arg("sign").arg(artifact).arg("--bundle").arg(bundle);
+        Ok(command)
+    }
+
     /// Signs a file with `cargo sigstore sign`.
     ///
     /// # Errors
     /// It could not; its own words are in the error.
     pub fn sign(&self, artifact: &Path, bundle: &Path) -> Result<Outcome, Error> {
-        let mut command = self.signing_command()?;
-        command.arg("sign").arg(artifact).arg("--bundle").arg(bundle);
-        run(&mut command, LIMIT)?.success()
+        run(&mut self.sign_command(artifact, bundle)?, LIMIT)?.success()
     }
 
     /// Signs a statement about a file with `cargo sigstore attest`.
@@ -103,6 +113,14 @@ impl Stage {
     /// # Errors
     /// It could not; its own words are in the error.
     pub fn attest(&self, artifact: &Path, bundle: &Path) -> Result<Outcome, Error> {
+        run(&mut self.attest_command(artifact, bundle)?, LIMIT)?.success()
+    }
+
+    /// What [`Self::attest`] runs.
+    ///
+    /// # Errors
+    /// No token could be made.
+    pub fn attest_command(&self, artifact: &Path, bundle: &Path) -> Result<Command, Error> {
         let predicate = self.write("predicate.json", br#"{"made": "by cargo sigstore"}"#)?;
         let mut command = self.signing_command()?;
         command
@@ -113,7 +131,20 @@ impl Stage {
             .arg(predicate)
             .arg("--bundle")
             .arg(bundle);
-        run(&mut command, LIMIT)?.success()
+        Ok(command)
+    }
+
+    /// The instance's client trust configuration, as if it had logs of this API version only.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn trust_of_log(&self, version: u32) -> Result<PathBuf, Error> {
+        let text = std::fs::read(self.instance.trust("trust_config.json")).doing("read the trust configuration")?;
+        let mut config: Value = serde_json::from_slice(&text).doing("read the trust configuration")?;
+        if let Some(Value::Array(logs)) = config.pointer_mut("/signingConfig/rekorTlogUrls") {
+            logs.retain(|log| log["majorApiVersion"] == version);
+        }
+        self.write(&format!("trust_config.log{version}.json"), config.to_string())
     }
 
     /// Verifies with `cargo sigstore verify`; the exit code is the answer.

@@ -3,8 +3,9 @@
 //! A hard link costs nothing; where the file system refuses it the file is copied.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     sync::Arc,
 };
 
@@ -37,8 +38,8 @@ impl Tools {
         for name in NAMES {
             let link = folder.path().join(name);
             std::fs::hard_link(binary, &link)
-                .or_else(|_| std::fs::copy(binary, &link).map(drop))
-                .doing(format!("link {} as {name}", binary.display()))?;
+                .doing(format!("link {} as {name}", binary.display()))
+                .or_else(|_| copy_program(binary, &link))?;
         }
         Ok(Self {
             folder: Arc::new(folder),
@@ -103,5 +104,38 @@ pub fn dispatch() -> Option<ExitCode> {
         "crates-plugin" => Some(crates_plugin::main(arguments)),
         "tuf-root" => Some(tuf_root::cli::main(arguments)),
         _ => None,
+    }
+}
+
+/// Writes a script that can be started.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_program(path: &Path, script: &str) -> Result<(), Error> {
+    install(Path::new("/dev/stdin"), path, script)
+}
+
+/// Copies a program.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn copy_program(from: &Path, to: &Path) -> Result<(), Error> {
+    install(from, to, "")
+}
+
+/// By another process: a program that this one writes is open in whatever child another test forks meanwhile, and does not start then.
+fn install(from: &Path, to: &Path, input: &str) -> Result<(), Error> {
+    let doing = || format!("write the program {}", to.display());
+    let mut command = Command::new("install");
+    command.args(["-m", "755"]).arg(from).arg(to).stdin(Stdio::piped());
+    let mut child = command.spawn().doing(doing())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).doing(doing())?;
+    }
+    let status = child.wait().doing(doing())?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::new(doing(), format!("install: {status}")))
     }
 }

@@ -8,12 +8,18 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::HeaderMap,
+    routing::{get, post},
+};
 use serde_json::{Value, json};
 use tests::{
     Registry, Stage,
     action::{RunnerFiles, members, source, variable},
     ci::Release,
+    issuer::Profile,
     project::{Project, fixture},
     registry::Options,
     run::{Outcome, run},
@@ -146,6 +152,20 @@ impl Scene {
         command
     }
 
+    /// Our instance under the public one's names, which it reaches as a proxy, with its logs' v1 API alone.
+    fn public(&self) -> String {
+        let own = read(&self.stage.instance.trust("trust_config.json"));
+        let mut config: Value = serde_json::from_str(&own).expect("JSON");
+        let services = &mut config["signingConfig"];
+        services["caUrls"][0]["url"] = "http://fulcio.sigstore.dev".into();
+        services["tsaUrls"][0]["url"] = "http://timestamp.sigstore.dev/api/v1/timestamp".into();
+        let logs = services["rekorTlogUrls"].as_array_mut().expect("logs");
+        logs.retain(|log| log["majorApiVersion"] == 1);
+        logs[0]["url"] = "http://rekor.sigstore.dev".into();
+        let trust = self.stage.write("public.json", config.to_string()).expect("a file");
+        trust.display().to_string()
+    }
+
     fn step(&self, mut command: Command) -> Step {
         let files = RunnerFiles::new(self.stage.path("runner")).expect("files");
         files.give(&mut command);
@@ -213,11 +233,55 @@ fn publish_uploads_what_it_attested_and_tells_the_runner() {
         "{said}"
     );
     assert!(!said.contains("::error"), "{said}");
+    let (_, stopped) = said
+        .split_once("::stop-commands::")
+        .expect("nobody's build is listened to");
+    let (token, packaging) = stopped.split_once('\n').expect("a token");
+    let (packaging, rest) = packaging
+        .split_once(&format!("::{token}::\n"))
+        .expect("the runner listens again");
+    assert!(packaging.contains("Compiling") && rest.contains("::notice"), "{said}");
 
     // Again: what is there is passed over.
     let again = scene.step(scene.publishing(&[])).succeeded();
     assert_eq!(again.json("published"), json!([]));
     assert_eq!(scene.registry.uploads().len(), 1);
+}
+
+/// Nobody keeps attestations there: what was published is verified by its files.
+#[test]
+fn with_the_public_instance_a_crate_is_published_and_its_files_are_the_evidence() {
+    let scene = Scene::open();
+    let instance = &scene.stage.instance;
+    let trust = scene.public();
+    let mut command = scene.publishing(&[("command", "publish"), ("instance", &trust)]);
+    command.env("http_proxy", instance.url()).env("no_proxy", "127.0.0.1");
+    let step = scene.step(command).succeeded();
+    let said = step.outcome.said();
+    assert!(
+        said.contains("nobody keeps attestations of this registry's crates"),
+        "{said}"
+    );
+    assert!(said.contains("::group::Verify crockford-0.3.1.crate\n"), "{said}");
+    assert!(!said.contains("Stored"), "{said}");
+    let entries = step.json("log-entries");
+    assert_eq!(entries.as_array().map(Vec::len), Some(3), "{entries}");
+    assert_eq!(step.json("published")[0]["cksum"], scene.published_digest());
+
+    // The evidence is good: anybody who has the files verifies, and a changed crate is refused.
+    let file = PathBuf::from(&step.outputs["crate-files"]);
+    let bundle = PathBuf::from(step.outputs["bundle-paths"].lines().next().expect("a bundle"));
+    let verify = |file: &Path| {
+        let mut command = scene.stage.workshop.cargo_sigstore(scene.stage.workshop.folder());
+        command.arg("verify").arg(file).arg("--bundle").arg(&bundle);
+        command.arg("--trusted-root").arg(instance.trust("trusted_root.json"));
+        command.args(["--certificate-identity", &scene.release.github_subject()]);
+        command.args(["--certificate-oidc-issuer", &scene.stage.issuer.url(Profile::GitHub)]);
+        run(&mut command, LIMIT).expect("it runs").code
+    };
+    assert_eq!(verify(&file), Some(0));
+    let other = scene.stage.write("other.crate", "another crate").expect("a file");
+    assert_eq!(verify(&other), Some(1));
 }
 
 #[test]
@@ -389,17 +453,88 @@ async fn attestations(
     (axum::http::StatusCode::CREATED, Json(json!({"id": received.len()})))
 }
 
+/// What was received, for those with the same authorization.
+async fn listed(State(received): State<Received>, headers: HeaderMap) -> Json<Value> {
+    let received = received.lock().expect("a lock");
+    let of_same = received
+        .iter()
+        .filter(|(_, authorization)| headers["authorization"] == *authorization);
+    let listed: Vec<Value> = of_same
+        .map(|(bundle, _)| json!({"bundle": bundle, "repository_id": 1}))
+        .collect();
+    Json(json!({ "attestations": listed }))
+}
+
+fn github(received: &Received) -> Service {
+    let state = Arc::clone(received);
+    let service = Service::start(|_| {
+        Router::new()
+            .route("/repos/ferris/crockford/attestations", post(attestations))
+            .route("/repos/ferris/crockford/attestations/{digest}", get(listed))
+            .with_state(state)
+    });
+    service.expect("a service")
+}
+
+/// The public instance keeps nothing, and GitHub what the Action gives it: who expects the workflow needs no more than the crate.
+#[test]
+fn what_the_action_stores_with_github_is_found_by_whoever_verifies() {
+    let scene = Scene::open();
+    let github = github(&Received::default());
+    let trust = scene.public();
+    let mut publish = scene.publishing(&[
+        ("instance", trust.as_str()),
+        ("github-attestations", "true"),
+        ("github-token", "ghs_right"),
+    ]);
+    publish
+        .env("http_proxy", scene.stage.instance.url())
+        .env("no_proxy", "127.0.0.1")
+        .env("GITHUB_API_URL", github.url());
+    let step = scene.step(publish).succeeded();
+    assert_eq!(step.outputs["attestation-urls"].lines().count(), 3);
+
+    let rule = format!(
+        "[[crate]]\nname = \"crockford\"\nidentity = \"{}\"\nissuer = \"{}\"\n",
+        scene.release.github_subject(),
+        scene.stage.issuer.url(Profile::GitHub)
+    );
+    let policy = scene.stage.write("sigstore.toml", rule).expect("a policy");
+    let consumer = scene.stage.workshop.adopt(&fixture("consumer")).expect("a consumer");
+    let mut add = scene.stage.workshop.cargo(&consumer.folder);
+    add.args(["add", "--quiet", "crockford", "--registry", "fixture"]);
+    run(&mut add, LIMIT).expect("it runs").success().expect("cargo adds it");
+    let verify = |token: &str| {
+        let inputs = [
+            ("command", "verify"),
+            ("instance", trust.as_str()),
+            ("policy", policy.to_str().expect("UTF-8")),
+            ("github-token", token),
+        ];
+        let mut command = scene.command(&inputs);
+        command
+            .env("GITHUB_API_URL", github.url())
+            .current_dir(&consumer.folder);
+        scene.step(command)
+    };
+    let found = verify("ghs_right").succeeded();
+    let summary = found.files.text("GITHUB_STEP_SUMMARY");
+    assert!(
+        summary.contains("crockford") && summary.contains("verified"),
+        "{summary}"
+    );
+    assert!(
+        !found.outcome.said().contains("nobody keeps"),
+        "{}",
+        found.outcome.said()
+    );
+}
+
 #[test]
 fn github_gets_the_bundles_when_asked() {
     let scene = Scene::open();
     let received = Received::default();
-    let state = Arc::clone(&received);
-    let github = Service::start(|_| {
-        Router::new()
-            .route("/repos/ferris/crockford/attestations", post(attestations))
-            .with_state(state)
-    })
-    .expect("a service");
+    let github = github(&received);
     let step = |token: &str| {
         let inputs = [("github-attestations", "true"), ("github-token", token)];
         let mut command = scene.publishing(&inputs);

@@ -2,23 +2,22 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{StatusCode, Uri},
 };
 use tests::{
-    Registry, Stage,
+    Stage,
     action::{Act, RunnerFiles, source, variable},
     ci::Release,
-    project::{Project, fixture},
-    registry::Options,
+    repository::{Repository, copy_into},
     run::{Outcome, run},
     service::Service,
 };
@@ -31,19 +30,6 @@ const ASSET: &str = if cfg!(target_arch = "aarch64") {
 } else {
     "cargo-sigstore-x86_64-linux"
 };
-
-fn copy_into(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let copy = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy_into(&path, &copy);
-        } else {
-            std::fs::copy(&path, &copy).expect("a copy");
-        }
-    }
-}
 
 /// Where releases are downloaded from: files by path, and every request.
 #[derive(Clone, Default)]
@@ -88,7 +74,7 @@ impl Released {
     fn new() -> Self {
         let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
         let (action, dist) = (stage.path("action"), stage.path("dist"));
-        copy_into(&source(), &action);
+        copy_into(&source(), &action).expect("a copy");
         std::fs::create_dir(&dist).expect("a folder");
         let binary = std::fs::read(stage.tools.cargo_sigstore()).expect("our binary");
         std::fs::write(dist.join(ASSET), &binary).expect("a release");
@@ -296,105 +282,20 @@ jobs:
       - run: echo 'published ${{ steps.publish.outputs.published }} as ${{ steps.publish.outputs.identity }}'
 ";
 
-/// A repository with a workflow, and everything around the job that runs it.
-struct Repository {
-    stage: Stage,
-    registry: Registry,
-    project: Project,
-    release: Release,
-}
-
-impl Repository {
-    fn new(workflow: &str) -> Self {
-        let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
-        let registry = Registry::start(Options::default()).expect("a registry");
-        let sources = stage.path("sources/crockford");
-        copy_into(&fixture("crockford"), &sources);
-        let folder = sources.join(".github/workflows");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join("release.yml"), workflow).expect("a workflow");
-        let project = stage.workshop.adopt(&sources).expect("a repository");
-        let mut remote = Command::new("git");
-        remote.current_dir(&project.folder).args(["remote", "add", "origin"]);
-        run(remote.arg("https://github.com/ferris/crockford.git"), LIMIT)
-            .and_then(Outcome::success)
-            .expect("a remote");
-        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
-        for (name, script) in [
-            ("upload", "cp -R crates \"$SHARED\""),
-            ("download", "cp -R \"$SHARED\" crates"),
-        ] {
-            let folder = stage.path(name);
-            std::fs::create_dir(&folder).expect("a folder");
-            let text = format!(
-                "name: {name}\ndescription: copies\nruns:\n  using: composite\n  steps:\n    - {{shell: sh, run: '{script}'}}\n"
-            );
-            std::fs::write(folder.join("action.yml"), text).expect("a stand-in");
-        }
-        Self {
-            stage,
-            registry,
-            project,
-            release,
-        }
-    }
-
-    /// Variables of every job, but those with the right to ask for an identity.
-    fn variables(&self) -> Vec<(String, String)> {
-        let stage = &self.stage;
-        let home = std::env::var("HOME").unwrap_or_default();
-        let rustup = std::env::var("RUSTUP_HOME").unwrap_or(format!("{home}/.rustup"));
-        let path = |name: &str| stage.path(name).display().to_string();
-        let mut variables: Vec<(String, String)> = [
-            ("BINARY", stage.tools.cargo_sigstore().display().to_string()),
-            (
-                "INSTANCE",
-                stage.instance.trust("trust_config.json").display().to_string(),
-            ),
-            ("CARGO_REGISTRIES_FIXTURE_INDEX", self.registry.index_url()),
-            ("TOKEN_OF_THE_REGISTRY", self.registry.token().to_owned()),
-            ("SHARED", path("shared")),
-            ("CARGO_HOME", path("cargo-home")),
-            ("CARGO_TARGET_DIR", path("target")),
-            ("CARGO_SIGSTORE_HOME", path("sigstore-home")),
-            ("RUSTUP_HOME", rustup),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec();
-        variables.extend(std::env::var("RUSTUP_TOOLCHAIN").map(|value| ("RUSTUP_TOOLCHAIN".to_owned(), value)));
-        variables
-    }
-
-    fn push(&self, act: &Act, permissions: Vec<(String, String)>) -> Outcome {
-        let mut variables = self.variables();
-        variables.extend(permissions);
-        let (upload, download) = (self.stage.path("upload"), self.stage.path("download"));
-        let action = source();
-        let actions: [(&str, &Path); 3] = [
-            ("cargo-sigstore/gh-action@v0", &action),
-            ("actions/upload-artifact@v4", &upload),
-            ("actions/download-artifact@v4", &download),
-        ];
-        let room = self.stage.path("room");
-        let mut command = act
-            .push(&self.project.folder, &room, &variables, &actions)
-            .expect("a command");
-        run(&mut command, LIMIT).expect("act runs")
-    }
-}
-
 #[test]
 fn two_jobs_publish_the_fixture_crate_and_pass_the_digest_on() {
     let Some(act) = Act::find("the Action's two jobs") else {
         return;
     };
-    let repository = Repository::new(WORKFLOW);
-    let refused = repository.push(
-        &act,
-        repository
-            .release
-            .github_environment_without_permission(&repository.stage.issuer),
-    );
+    let repository = Repository::open(env!("CARGO_BIN_EXE_sandbox").as_ref(), WORKFLOW).expect("a repository");
+    let refused = repository
+        .push(
+            &act,
+            repository
+                .release
+                .github_environment_without_permission(&repository.stage.issuer),
+        )
+        .expect("act runs");
     assert_ne!(refused.code, Some(0), "{}", refused.said());
     assert!(
         refused.said().contains("E-ID-NOPERM") && refused.said().contains("id-token: write"),
@@ -404,7 +305,9 @@ fn two_jobs_publish_the_fixture_crate_and_pass_the_digest_on() {
     assert!(repository.registry.uploads().is_empty());
 
     std::fs::remove_dir_all(repository.stage.path("shared")).expect("the artifact of the run before");
-    let done = repository.push(&act, repository.release.github_environment(&repository.stage.issuer));
+    let done = repository
+        .push(&act, repository.release.github_environment(&repository.stage.issuer))
+        .expect("act runs");
     assert_eq!(done.code, Some(0), "{}", done.said());
     let version = repository.registry.version("crockford", "0.3.1").expect("a version");
     let digest = verify::Sha256Digest::of(&version.bytes).to_string();
@@ -429,8 +332,10 @@ fn a_digest_that_another_job_did_not_hand_over_is_refused_under_act() {
     };
     let swap = "      - uses: actions/download-artifact@v4\n      - run: printf x >> crates/crockford-0.3.1.crate\n";
     let workflow = WORKFLOW.replace("      - uses: actions/download-artifact@v4\n", swap);
-    let repository = Repository::new(&workflow);
-    let refused = repository.push(&act, repository.release.github_environment(&repository.stage.issuer));
+    let repository = Repository::open(env!("CARGO_BIN_EXE_sandbox").as_ref(), &workflow).expect("a repository");
+    let refused = repository
+        .push(&act, repository.release.github_environment(&repository.stage.issuer))
+        .expect("act runs");
     assert_ne!(refused.code, Some(0), "{}", refused.said());
     assert!(refused.said().contains("ci-digest"), "{}", refused.said());
     assert!(
@@ -457,7 +362,7 @@ fn a_job_downloads_the_binary_once_and_notices_changes() {
         return;
     };
     let released = Released::new();
-    let repository = Repository::new(DOWNLOADING);
+    let repository = Repository::open(env!("CARGO_BIN_EXE_sandbox").as_ref(), DOWNLOADING).expect("a repository");
     let room = repository.stage.path("room");
     let job = || {
         let variables = vec![
@@ -491,108 +396,4 @@ fn a_job_downloads_the_binary_once_and_notices_changes() {
         changed.said()
     );
     assert!(changed.said().contains("was changed since"), "{}", changed.said());
-}
-
-/// A registry that exchanges identities and never answers an upload; it notes method, path and authorization.
-#[derive(Clone, Default)]
-struct Stalling(Arc<Mutex<Vec<(String, String)>>>);
-
-const UPLOAD_TOKEN: &str = "cio_tp_0123456789abcdefghijklmnopqrstuv";
-
-impl Stalling {
-    fn serve(&self) -> Service {
-        let state = self.clone();
-        Service::start(|base| {
-            let state = (state, base.to_owned());
-            Router::new().fallback(stall).with_state(state)
-        })
-        .expect("a service")
-    }
-
-    fn saw(&self, method: &str) -> Option<String> {
-        let seen = self.0.lock().expect("a lock");
-        let found = seen.iter().find(|(known, _)| known == method);
-        found.map(|(_, authorization)| authorization.clone())
-    }
-
-    fn await_request(&self, method: &str, within: Duration) -> Option<String> {
-        let deadline = Instant::now() + within;
-        while Instant::now() < deadline {
-            if let Some(authorization) = self.saw(method) {
-                return Some(authorization);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-}
-
-async fn stall(
-    State((registry, base)): State<(Stalling, String)>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> (StatusCode, String) {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let seen = (method.to_string(), authorization.unwrap_or_default().to_owned());
-    if uri.path() != "/index/config.json" {
-        registry.0.lock().expect("a lock").push(seen);
-    }
-    match (method.as_str(), uri.path()) {
-        ("GET", "/index/config.json") => (StatusCode::OK, format!(r#"{{"dl": "{base}/dl", "api": "{base}"}}"#)),
-        ("POST", _) => (StatusCode::OK, format!(r#"{{"token": "{UPLOAD_TOKEN}"}}"#)),
-        ("DELETE", _) => (StatusCode::NO_CONTENT, String::new()),
-        ("PUT", _) => std::future::pending().await,
-        _ => (StatusCode::NOT_FOUND, String::new()),
-    }
-}
-
-#[test]
-fn a_cancelled_job_gives_its_registry_token_back() {
-    // What the runner sends first, and what it sends when that did not help.
-    for signal in ["INT", "TERM"] {
-        let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
-        let registry = Stalling::default();
-        let service = registry.serve();
-        let project = stage.workshop.adopt(&fixture("crockford")).expect("a crate");
-        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
-        let mut package = stage.workshop.cargo(&project.folder);
-        package.args(["package", "--quiet", "--no-verify"]);
-        run(&mut package, LIMIT).and_then(Outcome::success).expect("packaged");
-        let mut command = Command::new("sh");
-        command
-            .arg(source().join("run.sh"))
-            .env("GITHUB_ACTION_PATH", source())
-            .env("CARGO_SIGSTORE_HOME", stage.path("sigstore-home"))
-            .env("CARGO_HOME", stage.path("cargo-home"))
-            .env(variable("binary"), stage.tools.cargo_sigstore())
-            .env(variable("crate-files"), stage.path("target/package/*.crate"))
-            .env(
-                variable("registry"),
-                format!("stalling=sparse+{}/index/", service.url()),
-            )
-            .env(variable("instance"), stage.instance.trust("trust_config.json"))
-            .env(variable("trusted-publishing"), "always")
-            .envs(release.github_environment(&stage.issuer))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(stage.path("log")).expect("a log"));
-        let mut step = command.spawn().expect("it starts");
-        let log = || std::fs::read_to_string(stage.path("log")).unwrap_or_default();
-        let upload = registry.await_request("PUT", Duration::from_mins(1));
-        assert_eq!(upload.as_deref(), Some(UPLOAD_TOKEN), "{}", log());
-        assert_eq!(
-            registry.saw("DELETE"),
-            None,
-            "the token is needed until the upload ends"
-        );
-        let mut kill = Command::new("kill");
-        let sent = run(kill.args(["-s", signal, &step.id().to_string()]), LIMIT);
-        sent.and_then(Outcome::success).expect("the signal is sent");
-        let revoked = registry.await_request("DELETE", Duration::from_secs(7));
-        let ended = step.wait().expect("it ends");
-        assert_eq!(revoked, Some(format!("Bearer {UPLOAD_TOKEN}")), "{}", log());
-        assert!(!ended.success(), "a cancelled step is no success");
-        assert!(!log().contains(UPLOAD_TOKEN), "{}", log());
-    }
 }

@@ -1,95 +1,69 @@
 //! The gate before the fixture registry: unmodified cargo on one side, the registry on the other, attackers on both.
 
-use std::{io::Write as _, path::Path, process::Command, time::Duration};
+use std::{io::Write as _, path::Path, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use tests::{
-    Gate, Instance, Issuer, Registry, Tools,
-    ci::Release,
+    Gatehouse, Issuer,
+    gatehouse::{EVERYBODY, Setting, only_ferris},
     http,
-    issuer::Profile,
-    project::{Project, Workshop, fixture},
+    project::Project,
     registry,
-    run::{Outcome, run},
+    run::Outcome,
 };
 
-const LIMIT: Duration = Duration::from_mins(3);
-const EVERYBODY: &str = "unlisted = \"admit\"\n";
-
-/// Issuer, server, registry, gate before it, and a workshop whose cargo knows the gate as `gate`.
-struct Scene {
-    issuer: Issuer,
-    instance: Instance,
-    registry: Registry,
-    gate: Gate,
-    workshop: Workshop,
+fn open(policy: impl FnOnce(&Issuer) -> String) -> Gatehouse {
+    open_with(|issuer| Setting::policy(policy(issuer)))
 }
 
-impl Scene {
-    fn open(policy: impl FnOnce(&Issuer) -> String) -> Self {
-        let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
-        let issuer = Issuer::start().expect("an issuer");
-        let instance = Instance::start(&tools, &issuer).expect("a server");
-        let registry = Registry::start(registry::Options::default()).expect("a registry");
-        let gate = Gate::start(&tools, &instance, &registry, &policy(&issuer)).expect("a gate");
-        let mut workshop = Workshop::open(&tools).expect("a workshop");
-        workshop.know_index("gate", &gate.index_url());
-        Self {
-            issuer,
-            instance,
-            registry,
-            gate,
-            workshop,
-        }
-    }
-
-    fn project(&self, name: &str) -> Project {
-        self.workshop.adopt(&fixture(name)).expect("a fixture")
-    }
-
-    fn cargo(&self, project: &Project, arguments: &[&str]) -> Outcome {
-        let mut command = self.workshop.cargo(&project.folder);
-        command
-            .args(arguments)
-            .env("CARGO_REGISTRIES_GATE_TOKEN", self.registry.token());
-        command.env("CARGO_REGISTRIES_GATE_CREDENTIAL_PROVIDER", "cargo:token");
-        run(&mut command, LIMIT).expect("cargo runs")
-    }
-
-    fn sigstore_publish(&self, project: &Project, repository: &str) -> Outcome {
-        let release = Release::of_tag(repository, &project.version, &project.commit);
-        let mut command: Command = self.workshop.cargo(&project.folder);
-        command
-            .args(["sigstore", "publish", "--registry", "gate"])
-            .env("SIGSTORE_TRUST_CONFIG", self.instance.trust("trust_config.json"))
-            .env("CARGO_SIGSTORE_REGISTRY_TOKEN", self.registry.token())
-            .envs(release.github_environment(&self.issuer));
-        run(&mut command, LIMIT).expect("cargo runs")
-    }
-
-    fn consume(&self, name: &str) -> (Project, Outcome) {
-        let consumer = self.project("consumer");
-        let added = self.cargo(&consumer, &["add", "--quiet", name, "--registry", "gate"]);
-        assert_eq!(added.code, Some(0), "{}", added.said());
-        let built = self.cargo(&consumer, &["run", "--quiet"]);
-        (consumer, built)
-    }
+fn open_with(setting: impl FnOnce(&Issuer) -> Setting) -> Gatehouse {
+    Gatehouse::open(Path::new(env!("CARGO_BIN_EXE_sandbox")), setting).expect("a gate")
 }
 
-/// Only releases of `ferris/crockford` by its release workflow.
-fn only_ferris(issuer: &Issuer) -> String {
-    format!(
-        "[[rule]]\ncrates = [\"crockford\"]\nissuer = \"{}\"\nrepository = \"https://github.com/ferris/crockford\"\n\
-         workflow = \".github/workflows/release.yml\"\nref = \"refs/tags/*\"\ntag-required = true\n\
-         statements = [\"https://cyclonedx.org/bom\"]\n",
-        issuer.url(Profile::GitHub)
-    )
+/// A gate through which `crockford` was published, and `telltale`, which it does not use.
+fn open_with_both() -> Gatehouse {
+    let scene = open(|_| EVERYBODY.to_owned());
+    for name in ["crockford", "telltale"] {
+        let project = scene.project(name);
+        let published = scene.cargo(&project, &["publish", "--registry", "gate", "--allow-dirty"]);
+        assert_eq!(published.code, Some(0), "{}", published.said());
+    }
+    scene
+}
+
+/// What a dishonest registry does to the line of `crockford`.
+fn add_dependency(line: &mut Value) {
+    line["deps"].as_array_mut().expect("deps").push(
+        json!({"name": "telltale", "req": "^1", "features": [], "optional": false, "default_features": true, "target": null,
+               "kind": "normal"}),
+    );
+}
+
+/// The gate never saw any archive.
+fn unseen(scene: &mut Gatehouse) {
+    scene.gate.kill();
+    std::fs::remove_dir_all(scene.gate.data()).expect("data");
+    scene.gate.serve().expect("the gate again");
+}
+
+/// Releases of a tag only, with a bill of materials.
+fn strict(issuer: &Issuer) -> String {
+    let rule = only_ferris(issuer);
+    format!("{rule}tag-required = true\nstatements = [\"https://cyclonedx.org/bom\"]\n")
+}
+
+fn consume(scene: &Gatehouse, name: &str) -> (Project, Outcome) {
+    let consumer = scene.project("consumer");
+    let added = scene.cargo(&consumer, &["add", "--quiet", name, "--registry", "gate"]);
+    assert_eq!(added.code, Some(0), "{}", added.said());
+    let built = scene.cargo(&consumer, &["run", "--quiet"]);
+    (consumer, built)
 }
 
 #[test]
 fn unmodified_cargo_works_through_the_gate() {
-    let scene = Scene::open(|_| EVERYBODY.to_owned());
+    let scene = open(|_| EVERYBODY.to_owned());
     let project = scene.project("crockford");
     let published = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert_eq!(published.code, Some(0), "{}", published.said());
@@ -98,7 +72,7 @@ fn unmodified_cargo_works_through_the_gate() {
         "the good news reaches cargo: {}",
         published.stderr
     );
-    let (consumer, built) = scene.consume("crockford");
+    let (consumer, built) = consume(&scene, "crockford");
     assert_eq!(built.code, Some(0), "{}", built.said());
     for arguments in [
         ["search", "crockford", "--registry", "gate"].as_slice(),
@@ -125,7 +99,7 @@ fn unmodified_cargo_works_through_the_gate() {
 
 #[test]
 fn a_stolen_token_publishes_nothing_and_the_release_workflow_does() {
-    let scene = Scene::open(only_ferris);
+    let scene = open(strict);
     let project = scene.project("crockford");
     let stolen = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert_ne!(stolen.code, Some(0));
@@ -156,26 +130,17 @@ fn a_stolen_token_publishes_nothing_and_the_release_workflow_does() {
     let honest = scene.sigstore_publish(&project, "ferris/crockford");
     assert_eq!(honest.code, Some(0), "{}", honest.said());
     assert_eq!(scene.registry.uploads().len(), 1);
-    let (_, built) = scene.consume("crockford");
+    let (_, built) = consume(&scene, "crockford");
     assert_eq!(built.code, Some(0), "{}", built.said());
 }
 
 #[test]
 fn a_dependency_added_to_the_index_is_never_built() {
-    let mut scene = Scene::open(|_| EVERYBODY.to_owned());
-    for name in ["crockford", "telltale"] {
-        let project = scene.project(name);
-        let published = scene.cargo(&project, &["publish", "--registry", "gate", "--allow-dirty"]);
-        assert_eq!(published.code, Some(0), "{}", published.said());
-    }
-    let (_, built) = scene.consume("crockford");
+    let mut scene = open_with_both();
+    let (_, built) = consume(&scene, "crockford");
     assert_eq!(built.code, Some(0), "the unharmed index is good: {}", built.said());
 
-    let evil = json!({"name": "telltale", "req": "^1", "features": [], "optional": false, "default_features": true,
-                      "target": null, "kind": "normal"});
-    scene.registry.edit_line("crockford", "0.3.1", |line| {
-        line["deps"].as_array_mut().expect("deps").push(evil.clone());
-    });
+    scene.registry.edit_line("crockford", "0.3.1", add_dependency);
     // The gate keeps an index file for a second.
     std::thread::sleep(Duration::from_millis(1_100));
     // Seen before: the line is left out of the index, and cargo finds no such crate.
@@ -187,23 +152,119 @@ fn a_dependency_added_to_the_index_is_never_built() {
     );
     assert!(scene.gate.log().contains("index line left out"));
 
+    // Cargo would read an array as the same line, and nothing tells here that it is.
+    let honest = scene.registry.version("telltale", "1.0.0").expect("published").line;
+    let shown = || {
+        std::thread::sleep(Duration::from_millis(1_100));
+        let index = http::get(&format!("{}/index/te/ll/telltale", scene.gate.url())).expect("the index file");
+        index.text()
+    };
+    assert!(shown().contains("telltale"), "the unharmed line is there");
+    scene.registry.edit_line("telltale", "1.0.0", |line| {
+        *line = json!([honest["name"], honest["vers"], [], honest["cksum"], {}, false]);
+    });
+    assert_eq!(shown().trim(), "");
+    assert!(scene.gate.log().contains("index line left out: it cannot be read"));
+
     // Not seen before: compared at the download, which is refused.
-    scene.gate.kill();
-    let data = scene.gate.data();
-    std::fs::remove_dir_all(&data).expect("a gate that never saw the crate");
-    scene.gate.serve().expect("the gate again");
-    let refused = http::get(&format!("{}/dl/crockford/0.3.1/download", scene.gate.url())).expect("an answer");
+    unseen(&mut scene);
+    let refused = http::get(&scene.download_url("crockford", "0.3.1")).expect("an answer");
     assert_eq!(refused.status, 403);
     assert!(refused.text().contains("gate-manifest-differs"), "{}", refused.text());
     assert!(refused.text().contains("telltale"), "{}", refused.text());
 }
 
+/// Cargo may take either line of a version, so a gate that compares one of them has compared nothing.
+#[test]
+fn a_version_that_the_index_has_twice_is_never_built() {
+    let mut scene = open_with_both();
+    // Index file and download through a gate that never saw the crate.
+    let seen_anew = |scene: &mut Gatehouse| {
+        unseen(scene);
+        let index = http::get(&format!("{}/index/cr/oc/crockford", scene.gate.url())).expect("the index file");
+        let download = http::get(&scene.download_url("crockford", "0.3.1")).expect("an answer");
+        (index.text(), download.status)
+    };
+    let (index, status) = seen_anew(&mut scene);
+    assert!(index.contains("0.3.1") && status == 200, "{index}");
+    scene.registry.add_line("crockford", "0.3.1", add_dependency);
+    let (index, status) = seen_anew(&mut scene);
+    assert_eq!((index.trim(), status), ("", 404));
+    assert!(scene.gate.log().contains("its version is there twice"));
+}
+
+/// A registry that says one thing to who resolves, and another to the gate that looks at what is downloaded.
+#[test]
+fn a_registry_that_changes_its_word_between_index_and_download_is_refused() {
+    let mut scene = open_with_both();
+    let honest = scene.registry.version("crockford", "0.3.1").expect("published").line;
+    let mut lie = honest.clone();
+    add_dependency(&mut lie);
+    let index = |scene: &Gatehouse| {
+        let url = format!("{}/index/cr/oc/crockford", scene.gate.url());
+        http::get(&url).expect("the index file").text()
+    };
+    let download = |scene: &Gatehouse| http::get(&scene.download_url("crockford", "0.3.1")).expect("an answer");
+    unseen(&mut scene);
+    assert!(index(&scene).contains("crockford"));
+    assert_eq!(download(&scene).status, 200);
+
+    unseen(&mut scene);
+    scene
+        .registry
+        .edit_line("crockford", "0.3.1", |line| *line = lie.clone());
+    assert!(index(&scene).contains("telltale"), "nobody has seen the archive");
+    scene
+        .registry
+        .edit_line("crockford", "0.3.1", |line| *line = honest.clone());
+    for _ in 0..2 {
+        let refused = download(&scene);
+        assert_eq!(refused.status, 403);
+        assert!(refused.text().contains("gate-index-changed"), "{}", refused.text());
+    }
+    // Nor does it help to let somebody be told the honest line, too.
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert!(!index(&scene).contains("telltale"));
+    assert_eq!(download(&scene).status, 403);
+    // It takes its time with the archive, and changes its word twice meanwhile.
+    scene
+        .registry
+        .change(|options| options.download_delay = Duration::from_secs(1));
+    for lying in [false, true] {
+        unseen(&mut scene);
+        let waiting = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| download(&scene).status);
+            std::thread::sleep(Duration::from_millis(300));
+            if lying {
+                scene
+                    .registry
+                    .edit_line("crockford", "0.3.1", |line| *line = lie.clone());
+            }
+            assert_eq!(index(&scene).contains("telltale"), lying);
+            scene
+                .registry
+                .edit_line("crockford", "0.3.1", |line| *line = honest.clone());
+            waiting.join().expect("an answer")
+        });
+        let status = if lying { 403 } else { 200 };
+        assert_eq!((waiting, download(&scene).status), (status, status));
+    }
+    scene.registry.change(|options| options.download_delay = Duration::ZERO);
+    // A yank is no other word.
+    unseen(&mut scene);
+    assert!(index(&scene).contains("crockford"));
+    scene
+        .registry
+        .edit_line("crockford", "0.3.1", |line| line["yanked"] = true.into());
+    assert_eq!(download(&scene).status, 200);
+}
+
 #[test]
 fn a_tampered_download_does_not_leave_the_gate() {
-    let scene = Scene::open(|_| EVERYBODY.to_owned());
+    let scene = open(|_| EVERYBODY.to_owned());
     let project = scene.project("crockford");
     assert_eq!(scene.cargo(&project, &["publish", "--registry", "gate"]).code, Some(0));
-    let url = format!("{}/dl/crockford/0.3.1/download", scene.gate.url());
+    let url = scene.download_url("crockford", "0.3.1");
     let honest = http::get(&url).expect("an answer");
     assert_eq!(honest.status, 200);
     let published = scene.registry.version("crockford", "0.3.1").expect("it was published");
@@ -220,11 +281,11 @@ fn a_tampered_download_does_not_leave_the_gate() {
 
 #[test]
 fn head_range_and_conditional_requests_pass_and_a_range_is_of_admitted_bytes() {
-    let scene = Scene::open(|_| EVERYBODY.to_owned());
+    let scene = open(|_| EVERYBODY.to_owned());
     let project = scene.project("crockford");
     assert_eq!(scene.cargo(&project, &["publish", "--registry", "gate"]).code, Some(0));
     let published = scene.registry.version("crockford", "0.3.1").expect("it was published");
-    let url = format!("{}/dl/crockford/0.3.1/download", scene.gate.url());
+    let url = scene.download_url("crockford", "0.3.1");
     let asked = |method: &str, headers: &[(&str, &str)]| http::request(method, &url, headers, b"").expect("an answer");
     let head = asked("HEAD", &[]);
     assert_eq!((head.status, head.body.len()), (200, 0));
@@ -262,7 +323,7 @@ fn head_range_and_conditional_requests_pass_and_a_range_is_of_admitted_bytes() {
 
 #[test]
 fn without_the_attestation_store_the_gate_defers_and_remembers() {
-    let mut scene = Scene::open(only_ferris);
+    let mut scene = open(strict);
     let project = scene.project("crockford");
     let honest = scene.sigstore_publish(&project, "ferris/crockford");
     assert_eq!(honest.code, Some(0), "{}", honest.said());
@@ -270,7 +331,7 @@ fn without_the_attestation_store_the_gate_defers_and_remembers() {
     // A verdict once made stays, also over a restart of the gate.
     scene.gate.kill();
     scene.gate.serve().expect("the gate again");
-    let url = format!("{}/dl/crockford/0.3.1/download", scene.gate.url());
+    let url = scene.download_url("crockford", "0.3.1");
     assert_eq!(http::get(&url).expect("an answer").status, 200);
     // What was never decided is deferred: neither let through nor refused.
     scene.gate.kill();
@@ -278,6 +339,7 @@ fn without_the_attestation_store_the_gate_defers_and_remembers() {
     scene.gate.serve().expect("the gate again");
     let deferred = http::get(&url).expect("an answer");
     assert_eq!(deferred.status, 503);
+    assert_eq!(deferred.header("retry-after"), Some("5"), "{}", deferred.headers);
     let upload = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert_ne!(upload.code, Some(0));
     assert_eq!(scene.registry.uploads().len(), 1, "only the honest one");
@@ -285,7 +347,7 @@ fn without_the_attestation_store_the_gate_defers_and_remembers() {
 
 #[test]
 fn hostile_uploads_are_refused() {
-    let scene = Scene::open(|_| EVERYBODY.to_owned());
+    let scene = open(|_| EVERYBODY.to_owned());
     let metadata = json!({"name": "a", "vers": "1.0.0", "deps": [], "features": {}, "links": null});
     let manifest = "[package]\nname = \"a\"\nversion = \"1.0.0\"\n";
     let upload = |metadata: &Value, archive: &[u8], after: &[u8]| {
@@ -361,12 +423,12 @@ fn hostile_uploads_are_refused() {
 
 #[test]
 fn the_registry_decides_whom_it_shows_itself_to() {
-    let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
-    let issuer = Issuer::start().expect("an issuer");
-    let instance = Instance::start(&tools, &issuer).expect("a server");
-    let options = registry::Options { auth_required: true };
-    let registry = Registry::start(options).expect("a registry");
-    let gate = Gate::start(&tools, &instance, &registry, EVERYBODY).expect("a gate");
+    let options = registry::Options {
+        auth_required: true,
+        ..registry::Options::default()
+    };
+    let scene = open_with(|_| Setting::policy(EVERYBODY).before(options));
+    let (gate, registry) = (&scene.gate, &scene.registry);
     let url = format!("{}/index/config.json", gate.url());
     let known = http::request("GET", &url, &[("authorization", registry.token())], b"").expect("an answer");
     assert_eq!(
@@ -377,6 +439,69 @@ fn the_registry_decides_whom_it_shows_itself_to() {
     assert_eq!(stranger.status, 401, "also after somebody else was answered");
     assert!(stranger.header("www-authenticate").is_some());
     assert!(!gate.log().contains(registry.token()), "credentials are never logged");
+}
+
+#[test]
+fn the_gate_reads_with_the_login_in_the_url_and_shows_it_to_nobody_else() {
+    let elsewhere = registry::Registry::start(registry::Options::default()).expect("a registry");
+    for archives_at in [None, Some(elsewhere.url())] {
+        let moved = archives_at.is_some();
+        let options = registry::Options {
+            login_required: true,
+            archives_at,
+            ..registry::Options::default()
+        };
+        let scene = open_with(|_| Setting::policy(EVERYBODY).before(options));
+        upload_to_registry(&scene.registry);
+        let get = |path: &str| {
+            let own = http::get(&format!("{}{path}", scene.registry.url())).expect("an answer");
+            let gated = http::get(&format!("{}{path}", scene.gate.url())).expect("an answer");
+            (own.status, gated.status)
+        };
+        assert_eq!(get("/index/config.json"), (401, 200));
+        assert_eq!(get("/index/1/a"), (401, 200));
+        assert_eq!(get("/dl/a/1.0.0/download"), (401, if moved { 404 } else { 200 }));
+        let search = http::get(&format!("{}/api/v1/crates?q=a", scene.gate.url())).expect("an answer");
+        assert_eq!(search.status, 200, "{}", search.text());
+        let yank = format!("{}/api/v1/crates/a/1.0.0/yank", scene.gate.url());
+        let stranger = http::request("DELETE", &yank, &[], b"").expect("an answer");
+        assert_ne!(stranger.status, 200, "nobody writes with it");
+        let index = format!("{}/index/1/a", scene.gate.url());
+        let own = http::request("GET", &index, &[("authorization", "wrong")], b"").expect("an answer");
+        assert_eq!(own.status, 401, "the caller's own wins");
+
+        let shown = |path: &str| -> Vec<Option<String>> {
+            let all = scene.registry.requests().into_iter();
+            let of_path = all.filter(|request| request.path.starts_with(path));
+            of_path.map(|request| request.authorization).collect()
+        };
+        let basic = "Basic Z2F0ZTpzM2NyZXQ6".to_owned();
+        for path in ["/index/1/a", "/dl/a/1.0.0", "/api/v1/crates?q=a"] {
+            assert!(shown(path).contains(&Some(basic.clone())), "{path}: {:?}", shown(path));
+        }
+        assert_eq!(shown("/api/v1/crates/a/1.0.0/yank"), [None]);
+        let log = scene.gate.log();
+        assert!(
+            !log.is_empty() && !log.contains("s3cret") && !log.contains("Z2F0ZTp"),
+            "{log}"
+        );
+    }
+    let asked = elsewhere.requests();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|request| request.authorization.is_none()),
+        "{asked:?}"
+    );
+}
+
+/// Uploads `a` 1.0.0 past the gate.
+fn upload_to_registry(registry: &registry::Registry) {
+    let manifest = b"[package]\nname = \"a\"\nversion = \"1.0.0\"\n";
+    let metadata = json!({"name": "a", "vers": "1.0.0", "deps": [], "features": {}, "links": null});
+    let archive = archive(&[member("a-1.0.0/Cargo.toml", tar::EntryType::Regular, manifest)]);
+    let body = package::publish::join(metadata.to_string().as_bytes(), &archive).expect("a body");
+    let url = format!("{}/api/v1/crates/new", registry.url());
+    let uploaded = http::request("PUT", &url, &[("authorization", registry.token())], &body).expect("an answer");
+    assert_eq!(uploaded.status, 200, "{}", uploaded.text());
 }
 
 fn member(path: &str, kind: tar::EntryType, content: &[u8]) -> (tar::Header, Vec<u8>) {
@@ -402,7 +527,7 @@ fn archive(members: &[(tar::Header, Vec<u8>)]) -> Vec<u8> {
 
 #[test]
 fn a_new_name_needs_what_the_policy_says_and_a_changed_policy_holds_at_once() {
-    let scene = Scene::open(|_| "unlisted = \"admit\"\nfirst-publish = \"reserved\"\n".to_owned());
+    let scene = open(|_| "unlisted = \"admit\"\nfirst-publish = \"reserved\"\n".to_owned());
     let project = scene.project("crockford");
     let refused = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert!(refused.stderr.contains("gate-new-name"), "{}", refused.said());
@@ -425,11 +550,10 @@ fn a_new_name_needs_what_the_policy_says_and_a_changed_policy_holds_at_once() {
 
     let known = format!(
         "unlisted = \"admit\"\nfirst-publish = \"existing-identity\"\n{}",
-        only_ferris(&scene.issuer)
+        strict(&scene.issuer)
     );
     let known = known.replace("\"crockford\"", "\"other\"");
-    scene.gate.set_policy(&known).expect("a policy");
-    scene.gate.wait_for_log("policy reloaded");
+    scene.gate.change_policy(&known);
     let unattested = scene.cargo(&project, &["publish", "--registry", "gate"]);
     assert!(
         unattested.stderr.contains("gate-no-attestation"),

@@ -13,6 +13,7 @@ use tests::{
     Instance, Issuer, Tools,
     load::{Writer, check, read_log, signature_log},
     run::{Outcome, run},
+    tools::copy_program,
 };
 use tokio::runtime::Runtime;
 
@@ -142,8 +143,7 @@ fn is_root() -> bool {
 /// `sigstore-server` for a user whom file permissions bind: root gives its powers away first.
 fn bound_by_permissions(folder: &Path) -> Command {
     let server = folder.join("sigstore-server");
-    std::fs::copy(tools().server(), &server).expect("a copy that anybody may run");
-    std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    copy_program(&tools().server(), &server).expect("a copy that anybody may run");
     if !is_root() {
         return Command::new(server);
     }

@@ -1,7 +1,6 @@
 //! A release by `cargo sigstore publish`: what reaches the registry is what was attested, and no child of it ever holds a token.
 
 use std::{
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -16,6 +15,7 @@ use tests::{
     project::{Project, fixture},
     registry::Options,
     run::{Outcome, run},
+    tools::write_program,
 };
 
 const LIMIT: Duration = Duration::from_mins(5);
@@ -165,8 +165,7 @@ fn witnesses(scene: &Scene, log: &Path) -> std::ffi::OsString {
             real.display()
         );
         let witness = folder.join(name);
-        std::fs::write(&witness, script).expect("a script");
-        std::fs::set_permissions(&witness, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        write_program(&witness, &script).expect("a script");
     }
     let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).expect("a PATH")
@@ -277,8 +276,7 @@ fn meddling_cargo(scene: &Scene, job: &Job) -> std::ffi::OsString {
         real = real.display(),
     );
     let meddler = folder.join("cargo");
-    std::fs::write(&meddler, script).expect("a script");
-    std::fs::set_permissions(&meddler, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    write_program(&meddler, &script).expect("a script");
     let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).expect("a PATH")
 }

@@ -7,12 +7,15 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
+use sigstore_sign::{SigningContext, SigningServices, trust_root::SigningConfig};
 use tests::{
     Stage,
     ci::Release,
     issuer::{Endpoint, Fault, Profile},
     run::{Outcome, run},
+    tools::write_program,
 };
+use verify::HashAlgorithm;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -120,6 +123,32 @@ fn a_github_job_signs_with_its_own_token_which_is_masked() {
     );
 }
 
+/// The public instance itself is not reached here: offline it says that it would be asked.
+#[test]
+fn a_job_signs_with_the_public_instance_by_default_and_a_person_only_by_name() {
+    let stage = stage();
+    let file = stage.write("a.txt", "a").expect("a file");
+    let mut job = in_github(&stage);
+    job.env_remove("SIGSTORE_TRUST_CONFIG");
+    job.arg("sign").arg(&file).arg("--offline");
+    let said = outcome(job);
+    assert!(
+        said.stderr.contains("no `--trust`: signing with `public-good`")
+            && said.stderr.contains("error[trust-no-cache]"),
+        "{}",
+        said.said()
+    );
+    let mut person = stage.signing_command().expect("a command");
+    person.env_remove("SIGSTORE_TRUST_CONFIG");
+    person.arg("sign").arg(&file).arg("--offline");
+    let said = outcome(person);
+    assert!(
+        said.code == Some(2) && said.stderr.contains("error[trust-missing]") && !said.stderr.contains("signing with"),
+        "{}",
+        said.said()
+    );
+}
+
 #[test]
 fn identity_tells_what_a_certificate_will_say_and_signs_nothing() {
     let stage = stage();
@@ -152,15 +181,13 @@ fn identity_tells_what_a_certificate_will_say_and_signs_nothing() {
 
 /// A program of a CI that checks its arguments and gives a token only when no registry token is in its environment.
 fn ci_program(stage: &Stage, name: &str, arguments: &str, token: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = stage.path(&format!("{name}-bin"));
     std::fs::create_dir(&folder).expect("a folder");
     let program = folder.join(name);
     let script = format!(
         "#!/bin/sh\n[ \"$*\" = '{arguments}' ] || exit 64\n[ -z \"$CARGO_REGISTRY_TOKEN\" ] || exit 65\necho '{token}'\n"
     );
-    std::fs::write(&program, script).expect("a program");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("an executable");
+    write_program(&program, &script).expect("a program");
     folder
 }
 
@@ -248,4 +275,60 @@ fn each_failure_has_its_exit_code_and_leaves_no_bundle() {
     stage.instance.kill();
     refused(sign(&stage, Some(token)), 3, "service-connect");
     assert!(!stage.path("a.txt.sigstore.json").exists(), "a bundle was left behind");
+}
+
+/// A statement that names a file's SHA-512 alone, signed by sigstore-rust: our own commands never leave SHA-256 out.
+async fn sign_by_sha512(stage: &Stage, content: &[u8]) -> PathBuf {
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "a.txt", "digest": {"sha512": hex::encode(HashAlgorithm::Sha512.digest(content).as_bytes())}}],
+        "predicateType": "https://example.org/by-sha512/v1",
+        "predicate": {},
+    });
+    let config = SigningConfig::from_file(stage.instance.trust("signing_config.v0.2.json")).expect("a configuration");
+    let services = SigningServices::from_signing_config(&config).expect("services");
+    let token = stage.issuer.token(Profile::GitHub).expect("a token");
+    let token = sigstore_sign::oidc::IdentityToken::from_jwt(&token).expect("a token");
+    let signer = SigningContext::new(services).signer(token);
+    let bundle = signer.sign_raw_statement(statement.to_string().as_bytes()).await;
+    let bundle = bundle.expect("a bundle").to_json().expect("JSON");
+    stage.write("a.txt.sigstore.json", bundle).expect("a file")
+}
+
+#[test]
+fn a_file_that_a_statement_names_by_sha512_alone_is_found() {
+    let stage = stage();
+    let file = stage.write("a.txt", "named by another digest").expect("a file");
+    let bundle = tokio::runtime::Runtime::new()
+        .expect("a runtime")
+        .block_on(sign_by_sha512(&stage, b"named by another digest"));
+    let told = json_of(stage.verifying_command(&file, &bundle));
+    assert_eq!(told["artifacts"][0]["outcome"], "verified");
+    assert_eq!(told["artifacts"][0]["evidence"][0]["subject"], "a.txt");
+    let sha256 = verify::Sha256Digest::of(b"named by another digest");
+    assert_eq!(told["artifacts"][0]["digest"], format!("sha256:{sha256}"));
+
+    // the bundle beside the file is found by itself
+    let mut command = stage.workshop.cargo_sigstore(stage.workshop.folder());
+    command.args(["verify", "a.txt", "--allow-unpinned", "--trusted-root"]);
+    command.arg(stage.instance.trust("trusted_root.json"));
+    outcome(command).success().expect("it verifies");
+
+    let by_digest = stage.verifying_command(Path::new(&format!("sha256:{sha256}")), &bundle);
+    let refused = outcome(by_digest).exit(1).expect("a SHA-256 says nothing here");
+    assert!(refused.stderr.contains("error[digest-needed]"), "{}", refused.said());
+    assert!(
+        refused
+            .stderr
+            .contains("hint: give the file itself instead of its digest"),
+        "{}",
+        refused.said()
+    );
+    stage.write("a.txt", "another file").expect("a file");
+    let refused = stage
+        .verify(&file, &bundle)
+        .expect("it runs")
+        .exit(1)
+        .expect("another file");
+    assert!(refused.stderr.contains("error[subject-mismatch]"), "{}", refused.said());
 }

@@ -131,7 +131,11 @@ fn rotated_keys_leave_the_set() {
 #[test]
 fn unmodified_cargo_publishes_yanks_and_builds_with_the_registry() {
     for auth_required in [false, true] {
-        let registry = Registry::start(Options { auth_required }).expect("a registry");
+        let registry = Registry::start(Options {
+            auth_required,
+            ..Options::default()
+        })
+        .expect("a registry");
         let tools = Tools::install(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("tools");
         let mut workshop = Workshop::open(&tools).expect("a workshop");
         workshop.know("fixture", &registry);

@@ -5,60 +5,52 @@ use std::{path::Path, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use tests::{
-    Gate, Instance, Issuer, Registry, Tools,
+    Gatehouse, Issuer,
     ci::Release,
+    gatehouse::{EVERYBODY, Setting, only_ferris},
     http::{self, Answer},
     issuer::{Algorithm, Profile},
-    project::{Project, Workshop, fixture},
-    registry,
-    run::{Outcome, run},
+    project::Project,
+    run::Outcome,
 };
 
-const LIMIT: Duration = Duration::from_mins(3);
 const TOKENS: &str = "/api/v1/trusted_publishing/tokens";
 
-struct Scene {
-    issuer: Issuer,
-    instance: Instance,
-    registry: Registry,
-    gate: Gate,
-    workshop: Workshop,
-    _secrets: tempfile::TempDir,
+struct Scene(Gatehouse);
+
+impl std::ops::Deref for Scene {
+    type Target = Gatehouse;
+
+    fn deref(&self) -> &Gatehouse {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Gatehouse {
+        &mut self.0
+    }
+}
+
+fn setting(issuer: &Issuer) -> Setting {
+    let section = format!(
+        "[trusted-publishing]\nregistry-token-file = \"registry-token\"\nlifetime-minutes = 15\n\
+         [[trusted-publishing.provider]]\nissuer = \"{}\"\nserver = \"https://github.com\"\n",
+        issuer.url(Profile::GitHub)
+    );
+    let rule = only_ferris(issuer);
+    let policy = format!(
+        "{EVERYBODY}{rule}owner-id = \"9919001\"\ntrusted-publishing-only = true\n\
+         [[exception]]\ncrate = \"crockford\"\nversion = \"0.3.1\"\nreason = \"this test is about tokens\"\n\
+         expires = 2999-12-31\n"
+    );
+    Setting::policy(policy).sections(&section)
 }
 
 impl Scene {
     fn open() -> Self {
-        let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
-        let issuer = Issuer::start().expect("an issuer");
-        let instance = Instance::start(&tools, &issuer).expect("a server");
-        let registry = Registry::start(registry::Options::default()).expect("a registry");
-        let secrets = tempfile::tempdir().expect("a folder");
-        let file = secrets.path().join("token");
-        std::fs::write(&file, registry.token()).expect("the registry's token");
-        let url = issuer.url(Profile::GitHub);
-        let section = format!(
-            "[trusted-publishing]\nregistry-token-file = \"{}\"\nlifetime-minutes = 15\n\
-             [[trusted-publishing.provider]]\nissuer = \"{url}\"\nserver = \"https://github.com\"\n",
-            file.display()
-        );
-        let policy = format!(
-            "unlisted = \"admit\"\n[[rule]]\ncrates = [\"crockford\"]\nissuer = \"{url}\"\n\
-             repository = \"https://github.com/ferris/crockford\"\nworkflow = \".github/workflows/release.yml\"\n\
-             ref = \"refs/tags/*\"\nowner-id = \"9919001\"\ntrusted-publishing-only = true\n\
-             [[exception]]\ncrate = \"crockford\"\nversion = \"0.3.1\"\nreason = \"this test is about tokens\"\n\
-             expires = 2999-12-31\n"
-        );
-        let gate = Gate::start_configured(&tools, &instance, &registry, &policy, &section).expect("a gate");
-        let mut workshop = Workshop::open(&tools).expect("a workshop");
-        workshop.know_index("gate", &gate.index_url());
-        Self {
-            issuer,
-            instance,
-            registry,
-            gate,
-            workshop,
-            _secrets: secrets,
-        }
+        let binary = Path::new(env!("CARGO_BIN_EXE_sandbox"));
+        Self(Gatehouse::open(binary, setting).expect("a gate"))
     }
 
     /// An identity token for this gate with other claims.
@@ -80,16 +72,8 @@ impl Scene {
     }
 
     fn publish(&self, project: &Project, token: &str) -> Outcome {
-        let mut command = self.workshop.cargo(&project.folder);
-        command
-            .args(["publish", "--registry", "gate", "--allow-dirty"])
-            .env("CARGO_REGISTRIES_GATE_TOKEN", token)
-            .env("CARGO_REGISTRIES_GATE_CREDENTIAL_PROVIDER", "cargo:token");
-        run(&mut command, LIMIT).expect("cargo runs")
-    }
-
-    fn project(&self, name: &str) -> Project {
-        self.workshop.adopt(&fixture(name)).expect("a fixture")
+        let mut command = self.command(project, &["publish", "--registry", "gate", "--allow-dirty"]);
+        self.run(command.env("CARGO_REGISTRIES_GATE_TOKEN", token))
     }
 }
 
@@ -221,16 +205,58 @@ fn an_identity_token_is_good_once_also_over_a_kill() {
 }
 
 #[test]
+fn killed_between_identity_and_answer_no_token_is_out_and_a_fresh_identity_buys_one() {
+    for (point, kept) in [("identity-used", 0), ("token-kept", 1)] {
+        let mut scene = Scene::open();
+        let token = scene.upload_token();
+        scene.gate.kill();
+        scene.gate.crash_at(Some(point));
+        scene.gate.serve().expect("the gate again");
+        let identity = scene.identity(&json!({}));
+        let url = format!("{}{TOKENS}", scene.gate.url());
+        let unanswered = http::post_json(&url, &json!({ "jwt": identity }));
+        assert!(
+            unanswered.as_ref().is_err() || unanswered.as_ref().is_ok_and(|answer| answer.body.is_empty()),
+            "{point}: {unanswered:?}"
+        );
+        assert!(scene.gate.died_within(Duration::from_secs(10)), "{point}");
+        scene.gate.kill();
+        scene.gate.crash_at(None);
+        scene.gate.serve().expect("the gate again");
+
+        let again = scene.exchange(&identity);
+        assert!(
+            again.text().contains("gate-exchange-replayed"),
+            "{point}: {}",
+            again.text()
+        );
+        let records = rusqlite::Connection::open(scene.gate.data().join("records.sqlite")).expect("the records");
+        let count = |table: &str| -> i64 {
+            let query = format!("SELECT count(*) FROM {table}");
+            records.query_row(&query, [], |row| row.get(0)).expect("a count")
+        };
+        assert_eq!(count("used"), 2, "{point}: both identities are used up");
+        assert_eq!(
+            count("upload_token"),
+            1 + kept,
+            "{point}: by its hash alone, which nobody can present"
+        );
+
+        let fresh = scene.upload_token();
+        assert_ne!(fresh, token);
+        let project = scene.project("crockford");
+        let published = scene.publish(&project, &fresh);
+        assert_eq!(published.code, Some(0), "{point}: {}", published.said());
+    }
+}
+
+#[test]
 fn our_own_publish_exchanges_right_before_the_upload_and_gives_the_token_back() {
     let scene = Scene::open();
     let project = scene.project("crockford");
     let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
-    let mut command = scene.workshop.cargo(&project.folder);
-    command
-        .args(["sigstore", "publish", "--registry", "gate"])
-        .env("SIGSTORE_TRUST_CONFIG", scene.instance.trust("trust_config.json"))
-        .envs(release.github_environment(&scene.issuer));
-    let published = run(&mut command, LIMIT).expect("cargo runs");
+    let job = release.github_environment(&scene.issuer);
+    let published = scene.run(&mut scene.sigstore_command(&project, job));
     assert_eq!(published.code, Some(0), "{}", published.said());
     assert_eq!(scene.registry.uploads().len(), 1);
     let log = scene.gate.log();

@@ -9,72 +9,50 @@ use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tests::{
-    Gate, Instance, Issuer, Registry, Tools,
+    Gatehouse, Issuer,
+    gatehouse::{Setting, only_ferris},
     http::{self, Answer},
-    issuer::Profile,
-    project::{Workshop, fixture},
-    registry,
-    run::run,
 };
 
-const LIMIT: Duration = Duration::from_mins(3);
 const KEY: &[u8] = b"a secret of thirty-two bytes, ok";
 
-struct Scene {
-    instance: Instance,
-    registry: Registry,
-    gate: Gate,
-    workshop: Workshop,
-    _issuer: Issuer,
-    _secrets: tempfile::TempDir,
+struct Scene(Gatehouse);
+
+impl std::ops::Deref for Scene {
+    type Target = Gatehouse;
+
+    fn deref(&self) -> &Gatehouse {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Gatehouse {
+        &mut self.0
+    }
+}
+
+fn setting(issuer: &Issuer) -> Setting {
+    let rule = only_ferris(issuer).replace("[\"crockford\"]", "[\"crockford\", \"telltale\"]");
+    let exception = "[[exception]]\ncrate = \"telltale\"\nversion = \"1.0.0\"\n\
+         reason = \"this test is about hooks\"\nexpires = 2999-12-31\n";
+    Setting::policy(format!("{rule}{exception}"))
+        .sections("[webhook]\nsecret-file = \"hook-secret\"\nregistry-token-file = \"registry-token\"\n")
+        .file("hook-secret", format!("whsec_{}\n", STANDARD.encode(KEY)))
 }
 
 impl Scene {
     fn open() -> Self {
-        let tools = Tools::install(Path::new(env!("CARGO_BIN_EXE_sandbox"))).expect("our binaries");
-        let issuer = Issuer::start().expect("an issuer");
-        let instance = Instance::start(&tools, &issuer).expect("a server");
-        let registry = Registry::start(registry::Options::default()).expect("a registry");
-        let secrets = tempfile::tempdir().expect("a folder");
-        let (token, secret) = (secrets.path().join("token"), secrets.path().join("secret"));
-        std::fs::write(&token, registry.token()).expect("the registry's token");
-        std::fs::write(&secret, format!("whsec_{}\n", STANDARD.encode(KEY))).expect("the hook's secret");
-        let section = format!(
-            "[webhook]\nsecret-file = \"{}\"\nregistry-token-file = \"{}\"\n",
-            secret.display(),
-            token.display()
-        );
-        let policy = format!(
-            "[[rule]]\ncrates = [\"crockford\", \"telltale\"]\nissuer = \"{}\"\n\
-             repository = \"https://github.com/ferris/crockford\"\nworkflow = \".github/workflows/release.yml\"\n\
-             ref = \"refs/tags/*\"\n[[exception]]\ncrate = \"telltale\"\nversion = \"1.0.0\"\n\
-             reason = \"this test is about hooks\"\nexpires = 2999-12-31\n",
-            issuer.url(Profile::GitHub)
-        );
-        let gate = Gate::start_configured(&tools, &instance, &registry, &policy, &section).expect("a gate");
-        let mut workshop = Workshop::open(&tools).expect("a workshop");
-        workshop.know_index("bare", &registry.index_url());
-        Self {
-            instance,
-            registry,
-            gate,
-            workshop,
-            _issuer: issuer,
-            _secrets: secrets,
-        }
+        let binary = Path::new(env!("CARGO_BIN_EXE_sandbox"));
+        Self(Gatehouse::open(binary, setting).expect("a gate"))
     }
 
     /// Publishes past the gate, and gives the version.
     fn publish(&self, name: &str) -> String {
-        let project = self.workshop.adopt(&fixture(name)).expect("a fixture");
-        let mut command = self.workshop.cargo(&project.folder);
-        command
-            .args(["publish", "--registry", "bare", "--allow-dirty"])
-            .env("CARGO_REGISTRIES_BARE_TOKEN", self.registry.token())
-            .env("CARGO_REGISTRIES_BARE_CREDENTIAL_PROVIDER", "cargo:token");
-        let outcome = run(&mut command, LIMIT).expect("cargo runs");
+        let project = self.project(name);
+        let outcome = self.cargo(&project, &["publish", "--registry", "bare", "--allow-dirty"]);
         assert_eq!(outcome.code, Some(0), "{}", outcome.said());
-        project.version.clone()
+        project.version
     }
 
     fn deliver(&self, id: &str, key: &[u8], name: &str, version: &str) -> Answer {

@@ -8,18 +8,26 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{State, Version};
+use super::{LOGIN, Options, State, Version};
 
 pub(super) async fn config(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Response {
     if let Some(refusal) = state.refuse_read(&headers) {
         return refusal;
     }
+    let options = state.lock().options.clone();
+    if options.without_config {
+        return (StatusCode::NOT_FOUND, "no such file").into_response();
+    }
     let mut config = json!({"dl": format!("{}/dl/{{crate}}/{{version}}/download", state.base), "api": state.base});
-    if state.options.auth_required {
+    if options.auth_required {
         config["auth-required"] = true.into();
+    }
+    if let Some(store) = options.attestations {
+        config["attestations"] = store.into();
     }
     Json(config).into_response()
 }
@@ -34,7 +42,12 @@ pub(super) async fn file(Shared(state): Shared<Arc<State>>, Path(path): Path<Str
     let Some((_, versions)) = found else {
         return (StatusCode::NOT_FOUND, "no such crate").into_response();
     };
-    let text = lines(versions);
+    let written = inner
+        .options
+        .index_files
+        .iter()
+        .find(|(name, _)| index_path(name) == path);
+    let text = written.map_or_else(|| lines(versions), |(_, text)| text.clone());
     let tag = format!("\"{}\"", hex::encode(Sha256::digest(&text)));
     if headers.get("if-none-match").and_then(|value| value.to_str().ok()) == Some(&tag) {
         return StatusCode::NOT_MODIFIED.into_response();
@@ -50,7 +63,13 @@ pub(super) async fn download(
     if let Some(refusal) = state.refuse_read(&headers) {
         return refusal;
     }
+    let delay = state.lock().options.download_delay;
+    tokio::time::sleep(delay).await;
     let inner = state.lock();
+    if let Some(elsewhere) = &inner.options.archives_at {
+        let place = format!("{elsewhere}/dl/{name}/{version}/download");
+        return (StatusCode::FOUND, [("location", place)]).into_response();
+    }
     let published = inner.crates.get(&name).and_then(|versions| {
         versions
             .iter()
@@ -81,7 +100,20 @@ fn index_path(name: &str) -> String {
 
 impl State {
     fn refuse_read(&self, headers: &HeaderMap) -> Option<Response> {
-        (self.options.auth_required && !self.knows(headers)).then(|| {
+        let Options {
+            login_required,
+            auth_required,
+            ..
+        } = self.lock().options;
+        if login_required {
+            let shown = headers.get("authorization").and_then(|value| value.to_str().ok());
+            let basic = format!("Basic {}", STANDARD.encode(LOGIN.replace("%3A", ":")));
+            return (shown != Some(&basic)).then(|| {
+                let challenge = [("www-authenticate", "Basic realm=\"registry\"")];
+                (StatusCode::UNAUTHORIZED, challenge, "who are you?").into_response()
+            });
+        }
+        (auth_required && !self.knows(headers)).then(|| {
             (
                 StatusCode::UNAUTHORIZED,
                 [("www-authenticate", "Cargo login_url=\"http://127.0.0.1/me\"")],

@@ -7,6 +7,7 @@ mod index;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -32,7 +33,22 @@ pub struct Registry {
 pub struct Options {
     /// Whether index and downloads need the token too.
     pub auth_required: bool,
+    /// Whether they need a user name and a password instead, those of [`LOGIN`].
+    pub login_required: bool,
+    /// Where else downloads are, as the URL of another registry.
+    pub archives_at: Option<String>,
+    /// The attestation store that `config.json` names.
+    pub attestations: Option<String>,
+    /// Whether it has no `config.json`.
+    pub without_config: bool,
+    /// How long a download takes.
+    pub download_delay: Duration,
+    /// Index files as they are answered, by the crate's name, whatever was published.
+    pub index_files: BTreeMap<String, String>,
 }
+
+/// User name and password of a registry that needs them, as a URL has them.
+pub const LOGIN: &str = "gate:s3cret%3A";
 
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +76,12 @@ pub struct Version {
 pub(crate) struct State {
     base: String,
     token: String,
-    options: Options,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
+    options: Options,
     crates: BTreeMap<String, Vec<Version>>,
     owners: BTreeMap<String, Vec<String>>,
     requests: Vec<Request>,
@@ -85,8 +101,10 @@ impl Registry {
             let state = Arc::new(State {
                 base: base.to_owned(),
                 token: format!("registry-token-{:032x}", rand::random::<u128>()),
-                options,
-                inner: Mutex::new(Inner::default()),
+                inner: Mutex::new(Inner {
+                    options,
+                    ..Inner::default()
+                }),
             });
             shared = Some(Arc::clone(&state));
             router(&state)
@@ -99,6 +117,17 @@ impl Registry {
     #[must_use]
     pub fn url(&self) -> String {
         self.service.url()
+    }
+
+    /// Where a gate finds the index, with user name and password where it needs them.
+    #[must_use]
+    pub fn upstream_index(&self) -> String {
+        let url = format!("{}/index/", self.url());
+        if self.state.lock().options.login_required {
+            url.replacen("://", &format!("://{LOGIN}@"), 1)
+        } else {
+            url
+        }
     }
 
     /// What cargo's configuration calls the index: `sparse+http://127.0.0.1:PORT/index/`.
@@ -153,6 +182,22 @@ impl Registry {
 }
 
 impl Registry {
+    /// Makes it behave otherwise from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.state.lock().options);
+    }
+
+    /// Adds a line for a version that is there already, as a dishonest registry or mirror would.
+    pub fn add_line(&self, name: &str, version: &str, edit: impl FnOnce(&mut Value)) {
+        let mut inner = self.state.lock();
+        let versions = inner.crates.entry(name.to_owned()).or_default();
+        let is_it = |published: &&Version| published.line.get("vers").and_then(Value::as_str) == Some(version);
+        if let Some(mut second) = versions.iter().find(is_it).cloned() {
+            edit(&mut second.line);
+            versions.push(second);
+        }
+    }
+
     /// Changes the index line of a version, as a dishonest registry or mirror would.
     pub fn edit_line(&self, name: &str, version: &str, edit: impl Fn(&mut Value)) {
         let mut inner = self.state.lock();

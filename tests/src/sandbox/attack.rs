@@ -6,12 +6,12 @@ use std::{
 };
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{LIMIT, Scene, quote, release::verify_lock};
+use super::{LIMIT, REGISTRY, Scene, quote, release::verify_lock};
 use crate::{
     Doing as _, Error,
-    project::Project,
+    project::{Project, fixture},
     run::{Outcome, run},
 };
 
@@ -71,6 +71,50 @@ pub(super) fn identity(scene: &mut Scene) -> Result<(), Error> {
         "attack",
         "a genuine bundle of another repository's workflow",
         "refused, exit code 1",
+    );
+    quote(&refused.said());
+    Ok(())
+}
+
+/// The registry's index lets the honest crate use another one, whose build script would run: archive, checksum and signature are as before.
+pub(super) fn dependency(scene: &mut Scene, consumer: &Project) -> Result<(), Error> {
+    let payload = scene.workshop.adopt_as(&fixture("telltale"), "index-payload")?;
+    let mut publish = scene.workshop.cargo(&payload.folder);
+    publish
+        .args(["publish", "--quiet", "--no-verify", "--registry", REGISTRY])
+        .env(
+            format!("CARGO_REGISTRIES_{}_TOKEN", REGISTRY.to_uppercase()),
+            scene.registry.token(),
+        );
+    run(&mut publish, LIMIT)?.success()?;
+    let (name, version) = (scene.project.name.clone(), scene.project.version.clone());
+    let lock = consumer.folder.join("Cargo.lock");
+    let honest = std::fs::read(&lock).doing("read Cargo.lock")?;
+    let used = json!({
+        "name": payload.name, "req": "*", "features": [], "optional": false, "default_features": true, "target": null,
+        "kind": "normal",
+    });
+    let with = |used: Option<&Value>| {
+        scene.registry.edit_line(&name, &version, |line| {
+            let deps = line.get_mut("deps").and_then(Value::as_array_mut);
+            let Some(deps) = deps else { return };
+            deps.retain(|dependency| dependency["name"] != payload.name.as_str());
+            deps.extend(used.cloned());
+        });
+    };
+    with(Some(&used));
+    std::fs::remove_file(&lock).doing("remove Cargo.lock")?;
+    for arguments in [["generate-lockfile", "--quiet"], ["fetch", "--quiet"]] {
+        run(scene.workshop.cargo(&consumer.folder).args(arguments), LIMIT)?.success()?;
+    }
+    let refused = verify_lock(scene, consumer)?.exit(1)?;
+    with(None);
+    std::fs::write(&lock, honest).doing("restore Cargo.lock")?;
+    verify_lock(scene, consumer)?.success()?;
+    scene.show(
+        "attack",
+        "the registry's index gives the honest crate a dependency",
+        "cargo locks and fetches it; refused, exit code 1",
     );
     quote(&refused.said());
     Ok(())

@@ -1,4 +1,4 @@
-//! The sandbox: a release from working tree to lock file, three attacks that a consumer notices, and four that a registry's
+//! The sandbox: a release from working tree to lock file, four attacks that a consumer notices, and four that a registry's
 //! gate stops; each step shown with its evidence.
 
 mod attack;
@@ -66,6 +66,7 @@ pub fn play(options: &Options) -> Result<(), Error> {
     attack::bundle(&mut scene)?;
     attack::crate_file(&mut scene, &consumer)?;
     attack::identity(&mut scene)?;
+    attack::dependency(&mut scene, &consumer)?;
     guard::play(&mut scene)?;
     let took = scene.steps.start.elapsed();
     say(&format!("\nAll of it happened, in {:.1} s.", took.as_secs_f64()));
