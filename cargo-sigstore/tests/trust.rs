@@ -246,14 +246,14 @@ fn expired_trust_is_refused_online_and_announced_offline() {
 
     // what was fetched while it was good is used offline, with a warning
     let lifetimes = Lifetimes {
-        timestamp_seconds: 2,
+        timestamp_seconds: 10,
         ..Lifetimes::default()
     };
     let brief = World::new();
     fs::remove_dir_all(brief.folder.path().join("tuf")).unwrap();
     create(&brief.folder.path().join("tuf"), &brief.key, lifetimes, now());
     brief.add();
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(11));
     brief.run("trust show acme").assert().code(1);
     let shown = brief.run("trust show acme --offline").assert().code(0);
     let text = String::from_utf8_lossy(&shown.get_output().stderr).into_owned();

@@ -169,11 +169,12 @@ async fn sign_in(fault: Fault) -> Result<IdentityToken, OidcError> {
             tokio::spawn(async move { provider.browse(address).await });
         }
     };
+    let in_vain = matches!(fault, Fault::State | Fault::Nobody);
     let interactive = Interactive {
         issuer: url,
         client_id: "sigstore".to_owned(),
         open: Arc::new(open),
-        patience: Duration::from_secs(1),
+        patience: Duration::from_secs(if in_vain { 3 } else { 60 }),
     };
     let options = TokenOptions {
         interactive: Some(interactive),

@@ -16,7 +16,7 @@ use client::{
     Class,
     oidc::{FreshToken, IdentityToken, Mask, OidcError, TokenOptions, TokenSource, is_offered, obtain},
 };
-use loopback::{Counter, at, http, serve, token};
+use loopback::{Counter, at, hasty, http, serve, token};
 use serde_json::{Value, json};
 
 /// An environment with these variables and no others.
@@ -201,7 +201,9 @@ async fn a_token_service_is_believed_only_within_limits() {
 async fn a_hanging_token_service_is_told_apart_from_a_refusing_one() {
     let hang = || async { std::future::pending::<()>().await };
     let url = serve(Router::new().route("/", get(hang))).await;
-    let error = ask(&github(&url)).await.unwrap_err();
+    let error = obtain(&hasty(), &TokenOptions::default(), &environment(&github(&url)))
+        .await
+        .unwrap_err();
     assert_eq!((error.code(), error.class()), ("E-ID-HTTP", Class::Unavailable));
 }
 

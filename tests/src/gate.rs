@@ -25,13 +25,13 @@ pub struct Gate {
 }
 
 /// How long the gate may take until it serves.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 impl Gate {
     /// Writes configuration and policy and serves before a fixture registry.
     ///
     /// # Errors
-    /// The gate ended or was not ready in twenty seconds; its own words are in the error.
+    /// The gate ended or was not ready in a minute; its own words are in the error.
     pub fn start(tools: &Tools, instance: &Instance, registry: &Registry, policy: &str) -> Result<Self, Error> {
         Self::start_with(tools, instance, &format!("{}/index/", registry.url()), policy, "")
     }
@@ -93,7 +93,7 @@ impl Gate {
     /// Serves again, after [`Self::kill`].
     ///
     /// # Errors
-    /// The gate ended or was not ready in twenty seconds.
+    /// The gate ended or was not ready in a minute.
     pub fn serve(&mut self) -> Result<(), Error> {
         let log = std::fs::File::create(self.log_file()).doing("make the gate's log")?;
         let mut command = Command::new(self.tools.gate());
@@ -228,7 +228,7 @@ impl Gate {
     /// Puts another policy into force.
     ///
     /// # Panics
-    /// The gate does not take it within twenty seconds.
+    /// The gate does not take it within a minute.
     pub fn change_policy(&self, policy: &str) {
         let said = || self.log().matches("policy reloaded").count();
         let before = said();
@@ -244,7 +244,7 @@ impl Gate {
     /// Waits until the gate has said `text`.
     ///
     /// # Panics
-    /// It does not say it within twenty seconds.
+    /// It does not say it within a minute.
     pub fn wait_for_log(&self, text: &str) {
         let deadline = Instant::now() + READY_WITHIN;
         while !self.log().contains(text) {

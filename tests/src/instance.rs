@@ -27,7 +27,7 @@ pub struct Instance {
 }
 
 /// How long the server may take until it says it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// How long `init` or `fsck` may take.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -72,7 +72,7 @@ impl Instance {
     /// Starts the server on this folder and waits until it is ready.
     ///
     /// # Errors
-    /// It ended, or was not ready in twenty seconds; the end of its log is in the error.
+    /// It ended, or was not ready in a minute; the end of its log is in the error.
     pub fn serve(&mut self) -> Result<(), Error> {
         self.serve_through(&[])
     }

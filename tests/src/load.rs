@@ -53,7 +53,7 @@ impl Writer {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(failed)?;
         let spki = STANDARD.encode(key.public_key().as_der().map_err(failed)?.as_ref());
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_mins(1))
             .no_proxy()
             .build()
             .doing("make an HTTP client")?;

@@ -65,7 +65,7 @@ async fn write_until_it_dies(
 
 /// Waits until so many entries are acknowledged, so that every kill meets a busy server, however slow the machine.
 fn await_acknowledged(progress: &Progress, count: u64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while progress.acknowledged.load(Ordering::Relaxed) < count {
         assert!(
             Instant::now() < deadline,
@@ -161,7 +161,7 @@ fn filled() -> (Issuer, Instance) {
         writers.join_all().await;
     });
     // Full tiles are written after the answers; wait until the second one stands.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while tile_files(&instance).len() < 4 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }

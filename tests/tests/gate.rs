@@ -1,6 +1,10 @@
 //! The gate before the fixture registry: unmodified cargo on one side, the registry on the other, attackers on both.
 
-use std::{io::Write as _, path::Path, time::Duration};
+use std::{
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
@@ -227,14 +231,17 @@ fn a_registry_that_changes_its_word_between_index_and_download_is_refused() {
     assert!(!index(&scene).contains("telltale"));
     assert_eq!(download(&scene).status, 403);
     // It takes its time with the archive, and changes its word twice meanwhile.
-    scene
-        .registry
-        .change(|options| options.download_delay = Duration::from_secs(1));
     for lying in [false, true] {
         unseen(&mut scene);
+        let before = scene.registry.downloads();
+        scene.registry.change(|options| options.holds_downloads = true);
         let waiting = std::thread::scope(|scope| {
             let waiting = scope.spawn(|| download(&scene).status);
-            std::thread::sleep(Duration::from_millis(300));
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while scene.registry.downloads() == before {
+                assert!(Instant::now() < deadline, "the gate never asked for the archive");
+                std::thread::sleep(Duration::from_millis(5));
+            }
             if lying {
                 scene
                     .registry
@@ -244,12 +251,12 @@ fn a_registry_that_changes_its_word_between_index_and_download_is_refused() {
             scene
                 .registry
                 .edit_line("crockford", "0.3.1", |line| *line = honest.clone());
+            scene.registry.change(|options| options.holds_downloads = false);
             waiting.join().expect("an answer")
         });
         let status = if lying { 403 } else { 200 };
         assert_eq!((waiting, download(&scene).status), (status, status));
     }
-    scene.registry.change(|options| options.download_delay = Duration::ZERO);
     // A yank is no other word.
     unseen(&mut scene);
     assert!(index(&scene).contains("crockford"));

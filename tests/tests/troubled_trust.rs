@@ -324,10 +324,10 @@ fn an_update_that_is_killed_leaves_trust_that_works_offline_and_goes_nowhere_bac
 fn what_has_run_out_is_refused_online_and_announced_offline() {
     let world = World::new();
     let lifetime = 86_400;
-    world.timestamp_anew(now().plus_secs(3 - lifetime));
+    world.timestamp_anew(now().plus_secs(10 - lifetime));
     world.says(0, "", &["trust", "update", "ours"]);
     world.verify(0, "", &["--offline"]);
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(11));
     // the repository was not refreshed either
     let refused = world.verify(1, "tuf-expired", &[]);
     assert!(

@@ -29,11 +29,20 @@ pub(crate) async fn serve(router: Router) -> String {
     url
 }
 
-/// A client in a hurry.
+/// A client that tries again soon.
 pub(crate) fn http() -> Http {
+    patient_for(Duration::from_secs(30))
+}
+
+/// A client in a hurry, for services that hang.
+pub(crate) fn hasty() -> Http {
+    patient_for(Duration::from_secs(1))
+}
+
+fn patient_for(time: Duration) -> Http {
     Http::new(HttpOptions {
-        connect_timeout: Duration::from_secs(1),
-        total_timeout: Duration::from_secs(1),
+        connect_timeout: time,
+        total_timeout: time,
         first_delay: Duration::from_millis(5),
         tries: 3,
         ..HttpOptions::default()

@@ -1,6 +1,6 @@
 //! The read side: `config.json`, index files, downloads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -63,8 +63,10 @@ pub(super) async fn download(
     if let Some(refusal) = state.refuse_read(&headers) {
         return refusal;
     }
-    let delay = state.lock().options.download_delay;
-    tokio::time::sleep(delay).await;
+    state.lock().downloads += 1;
+    while state.lock().options.holds_downloads {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let inner = state.lock();
     if let Some(elsewhere) = &inner.options.archives_at {
         let place = format!("{elsewhere}/dl/{name}/{version}/download");

@@ -7,7 +7,6 @@ mod index;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use axum::{
@@ -41,8 +40,8 @@ pub struct Options {
     pub attestations: Option<String>,
     /// Whether it has no `config.json`.
     pub without_config: bool,
-    /// How long a download takes.
-    pub download_delay: Duration,
+    /// Whether downloads wait until this is false again.
+    pub holds_downloads: bool,
     /// Index files as they are answered, by the crate's name, whatever was published.
     pub index_files: BTreeMap<String, String>,
 }
@@ -85,6 +84,8 @@ pub(crate) struct Inner {
     crates: BTreeMap<String, Vec<Version>>,
     owners: BTreeMap<String, Vec<String>>,
     requests: Vec<Request>,
+    /// How many downloads were asked for.
+    downloads: usize,
 }
 
 /// A crate's upload limit: crates.io has 10 MiB.
@@ -140,6 +141,12 @@ impl Registry {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.state.token
+    }
+
+    /// How many downloads were asked for so far, those that still wait among them.
+    #[must_use]
+    pub fn downloads(&self) -> usize {
+        self.state.lock().downloads
     }
 
     /// Every request so far.

@@ -248,7 +248,12 @@ impl Bench {
     }
 
     pub(crate) fn sign(&self) -> Result<Signed, Error> {
-        let session = self.certify()?;
+        self.sign_with(http())
+    }
+
+    pub(crate) fn sign_with(&self, http: Http) -> Result<Signed, Error> {
+        let signer = Signer::new(http, self.trust()).expect("a signer");
+        let session = self.runtime.block_on(signer.certify(&self.token(Profile::GitHub)))?;
         self.runtime.block_on(session.sign_artifact(ARTIFACT))
     }
 
@@ -275,8 +280,17 @@ impl Bench {
 pub(crate) const ARTIFACT: Sha256Digest = Sha256Digest([7; 32]);
 
 pub(crate) fn http() -> Http {
+    patient_for(Duration::from_secs(30))
+}
+
+/// A client for services that hang.
+pub(crate) fn hasty() -> Http {
+    patient_for(Duration::from_secs(2))
+}
+
+fn patient_for(total_timeout: Duration) -> Http {
     let options = HttpOptions {
-        total_timeout: Duration::from_secs(4),
+        total_timeout,
         first_delay: Duration::from_millis(5),
         tries: 2,
         ..HttpOptions::default()
