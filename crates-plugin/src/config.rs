@@ -76,6 +76,9 @@ pub struct Upstream {
     /// User name and password that the index URL had.
     #[serde(skip)]
     pub login: Option<Login>,
+    /// Other index URLs of the same registry, as manifests published there name it: its address before the gate stood there.
+    #[serde(default)]
+    pub also_known_as: Vec<String>,
     /// Whether the registry mirrors crates.io: dependencies without a registry are then its own.
     #[serde(default)]
     pub mirrors_crates_io: bool,
@@ -128,6 +131,35 @@ impl Config {
         Ok(config)
     }
 
+    /// Every index URL that the registry is known by, as cargo writes it: through the gate first, then its own and its former ones.
+    #[must_use]
+    pub fn index_urls(&self) -> Vec<String> {
+        let public = self.public_url.as_str().trim_end_matches('/');
+        let own = &self.upstream.index;
+        let mut urls = vec![
+            format!("sparse+{}", self.index_url()),
+            format!("sparse+{public}{}", own.path()),
+            format!("sparse+{own}"),
+        ];
+        urls.extend(self.upstream.also_known_as.iter().cloned());
+        let mut known = std::collections::BTreeSet::new();
+        urls.retain(|url| known.insert(url.clone()));
+        urls
+    }
+
+    /// An address in the registry's `config.json`, with the registry's own origin in the place of this gate's: a registry that is
+    /// set up to be reached through the gate names it.
+    #[must_use]
+    pub fn behind(&self, address: &str) -> String {
+        let public = self.public_url.as_str().trim_end_matches('/');
+        let rest = address.strip_prefix(public);
+        rest.filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            .map_or_else(
+                || address.to_owned(),
+                |rest| format!("{}{rest}", self.upstream.index.origin().ascii_serialization()),
+            )
+    }
+
     /// Whether dependencies without a registry are of the registry behind the gate.
     #[must_use]
     pub fn mirrors_crates_io(&self) -> bool {
@@ -168,6 +200,22 @@ attestations = "http://127.0.0.1:8080"
         let config = Config::from_toml(HONEST).unwrap();
         assert_eq!(config.index_url(), "http://127.0.0.1:8090/index/");
         assert_eq!(config.archive_bytes, 10 << 20);
+    }
+
+    #[test]
+    fn a_registry_that_names_the_gate_is_found_behind_it() {
+        let config = Config::from_toml(HONEST).unwrap();
+        for (named, found) in [
+            ("http://127.0.0.1:8090", "http://127.0.0.1:8091"),
+            (
+                "http://127.0.0.1:8090/api/v1/crates/dl/{crate}",
+                "http://127.0.0.1:8091/api/v1/crates/dl/{crate}",
+            ),
+            ("http://127.0.0.1:80900/dl", "http://127.0.0.1:80900/dl"),
+            ("https://static.example/{crate}", "https://static.example/{crate}"),
+        ] {
+            assert_eq!(config.behind(named), found);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The order is cheap before dear, and each refusal lists everything found at its step: the archive's own rules, the request
 //! against the manifest inside, the policy's rule, the bundles, the fourteen provenance checks.
 
-use package::{Archive, Description, Limits, Manifest, Registries};
+use package::{Archive, Description, Limits, Manifest, Registries, original};
 use verify::{
     Artifact, Budget, Bundle, Policy, Sha256Digest, UnixTime, Verified, Verifier, WorkloadIdentity,
     agreement::{self, CrateFacts, Expectations, Outcome, Publisher},
@@ -24,8 +24,8 @@ pub struct Gate<'a> {
     pub verifier: &'a Verifier,
     /// The registry that the gate stands before.
     pub registries: &'a Registries,
-    /// The index URL for package URLs; none for crates.io.
-    pub index_url: Option<&'a str>,
+    /// The index URLs that package URLs may name; none for crates.io.
+    pub index_urls: &'a [String],
     /// Bounds on the archive.
     pub limits: &'a Limits,
     /// Bounds on the evidence.
@@ -114,8 +114,13 @@ pub enum Ground {
         /// SLSA build level.
         level: u8,
     },
-    /// An exception of the policy, with its reason.
-    Exception(String),
+    /// An exception of the policy.
+    Exception {
+        /// Why.
+        reason: String,
+        /// Its last second.
+        until: UnixTime,
+    },
     /// No rule names the crate, and the policy lets such crates through.
     Unlisted,
 }
@@ -137,7 +142,16 @@ impl Ground {
     pub fn identity(&self) -> Option<&WorkloadIdentity> {
         match self {
             Self::Attested { statements, .. } => statements.first().and_then(Verified::identity),
-            Self::Exception(_) | Self::Unlisted => None,
+            Self::Exception { .. } | Self::Unlisted => None,
+        }
+    }
+
+    /// When it ends to hold, for an exception.
+    #[must_use]
+    pub const fn until(&self) -> Option<UnixTime> {
+        match self {
+            Self::Exception { until, .. } => Some(*until),
+            Self::Attested { .. } | Self::Unlisted => None,
         }
     }
 }
@@ -150,7 +164,7 @@ impl std::fmt::Display for Ground {
                 let identity = self.identity().map_or("nobody", |identity| identity.san.as_str());
                 write!(f, "attested by {identity}, SLSA build level {level}")
             }
-            Self::Exception(reason) => write!(f, "let through by an exception: {reason}"),
+            Self::Exception { reason, .. } => write!(f, "let through by an exception: {reason}"),
             Self::Unlisted => f.write_str("not attested: no rule of the registry names this crate"),
         }
     }
@@ -162,11 +176,14 @@ impl Ground {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Attested { .. } => "attested",
-            Self::Exception(_) => "exception",
+            Self::Exception { .. } => EXCEPTION,
             Self::Unlisted => "unlisted",
         }
     }
 }
+
+/// The ledger's word for an exception, the one ground that ends by itself.
+pub(crate) const EXCEPTION: &str = "exception";
 
 impl Verdict {
     /// One word for metrics.
@@ -210,8 +227,14 @@ impl Gate<'_> {
                 warnings,
             })
         };
-        if let Some(exception) = self.policy.exception_for(candidate.name, candidate.version, now) {
-            return admit((Ground::Exception(exception.reason.clone()), Vec::new()));
+        let exception = self.policy.exception_for(candidate.name, candidate.version, now);
+        if let Some((exception, until)) = exception.and_then(|found| Some((found, found.last_second()?))) {
+            let reason = exception.reason.clone();
+            return admit((Ground::Exception { reason, until }, Vec::new()));
+        }
+        let departures = departures(&archive, &manifest);
+        if !departures.is_empty() {
+            return Verdict::Refuse(departures);
         }
         let asked = match self.who_may(candidate.name) {
             Ok(asked) => asked,
@@ -307,11 +330,14 @@ impl Gate<'_> {
         now: UnixTime,
     ) -> Result<(Verified, u8, Vec<Finding>), Vec<Finding>> {
         let mut refused = Vec::new();
+        let known_by: Vec<CrateFacts> = self.package_urls(facts).collect();
         for provenance in self.statements(rule, predicate_type, &facts.digest, bundles, now)? {
-            match self.agreement(rule, &provenance, facts) {
-                Ok((level, warnings)) => return Ok((provenance, level, warnings)),
-                Err(findings) if refused.is_empty() => refused = findings,
-                Err(_) => {}
+            for facts in &known_by {
+                match self.agreement(rule, &provenance, facts) {
+                    Ok((level, warnings)) => return Ok((provenance, level, warnings)),
+                    Err(findings) if refused.is_empty() => refused = findings,
+                    Err(_) => {}
+                }
             }
         }
         Err(refused)
@@ -391,6 +417,18 @@ impl Gate<'_> {
         Err(findings)
     }
 
+    /// The crate under each URL of the registry that provenance may name it by; that of crates.io without any.
+    fn package_urls(&self, facts: &CrateFacts) -> impl Iterator<Item = CrateFacts> {
+        let none = self.index_urls.is_empty().then_some(None);
+        let urls = none
+            .into_iter()
+            .chain(self.index_urls.iter().map(|url| Some(url.as_str())));
+        urls.map(|url| CrateFacts {
+            package_url: package_url(&facts.name, &facts.version, url),
+            ..facts.clone()
+        })
+    }
+
     fn facts(
         &self,
         candidate: &Candidate<'_>,
@@ -402,7 +440,11 @@ impl Gate<'_> {
             name: candidate.name.to_owned(),
             version: candidate.version.to_owned(),
             digest,
-            package_url: package_url(candidate.name, candidate.version, self.index_url),
+            package_url: package_url(
+                candidate.name,
+                candidate.version,
+                self.index_urls.first().map(String::as_str),
+            ),
             vcs: archive.vcs_info.as_ref().map(|vcs| agreement::VcsInfo {
                 commit: vcs.commit.clone(),
                 dirty: vcs.dirty,
@@ -411,6 +453,21 @@ impl Gate<'_> {
             repository: manifest.repository.clone(),
         }
     }
+}
+
+/// Where the generated manifest departs from the original beside it. An original that cannot be read is no sign of anything.
+fn departures(archive: &Archive, manifest: &Manifest) -> Vec<Finding> {
+    let original = archive.original_manifest.as_deref();
+    let found = original.and_then(|original| original::departures(&archive.manifest, original).ok());
+    let finding = |departure: &original::Departure| Finding {
+        code: "gate-manifest-departs",
+        cause: format!(
+            "Cargo.toml of {} {} departs from Cargo.toml.orig: {departure}",
+            manifest.description.name, manifest.description.version
+        ),
+        hint: "cargo makes the one from the other; package with an unmodified cargo",
+    };
+    found.iter().flatten().map(finding).collect()
 }
 
 /// Whether a bundle need not be left out for what it states, which is read before anything is verified: most of the time of a

@@ -91,20 +91,20 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the archive was admitted under this policy and trusted root.
+    /// On what ground the archive was admitted under this policy and trusted root; none when it was not.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub fn is_admitted(&self, key: &Key) -> Result<bool, LedgerError> {
+    pub fn ground(&self, key: &Key) -> Result<Option<String>, LedgerError> {
         let connection = self.lock();
-        let mut statement =
-            connection.prepare_cached("SELECT 1 FROM admission WHERE sha256 = ?1 AND policy = ?2 AND trust = ?3")?;
+        let mut statement = connection
+            .prepare_cached("SELECT ground FROM admission WHERE sha256 = ?1 AND policy = ?2 AND trust = ?3")?;
         let values = params![
             key.archive.0.as_slice(),
             key.policy.0.as_slice(),
             key.trust.0.as_slice()
         ];
-        Ok(statement.query_row(values, |_| Ok(())).optional()?.is_some())
+        Ok(statement.query_row(values, |row| row.get(0)).optional()?)
     }
 
     /// What an archive says of itself, once it was seen.
@@ -158,7 +158,7 @@ mod tests {
             trust: of("t"),
         };
         let ledger = Ledger::open(folder.path()).unwrap();
-        assert!(!ledger.is_admitted(&key).unwrap());
+        assert_eq!(ledger.ground(&key).unwrap(), None);
         ledger
             .admit(&key, &description(), "attested", UnixTime::from_secs(1))
             .unwrap();
@@ -167,7 +167,7 @@ mod tests {
             .unwrap();
         drop(ledger);
         let ledger = Ledger::open(folder.path()).unwrap();
-        assert!(ledger.is_admitted(&key).unwrap());
+        assert_eq!(ledger.ground(&key).unwrap().as_deref(), Some("attested"));
         for other in [
             Key {
                 archive: of("x"),
@@ -176,7 +176,7 @@ mod tests {
             Key { policy: of("x"), ..key },
             Key { trust: of("x"), ..key },
         ] {
-            assert!(!ledger.is_admitted(&other).unwrap());
+            assert_eq!(ledger.ground(&other).unwrap(), None);
         }
         assert_eq!(ledger.description(&key.archive).unwrap(), Some(description()));
         assert_eq!(ledger.description(&of("x")).unwrap(), None);

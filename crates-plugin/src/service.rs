@@ -4,7 +4,6 @@
 //! other call of the web API passes as it is. When evidence cannot be had the gate defers (503), never opens and never says "refused".
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -14,14 +13,14 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
 use client::{attestations::AttestationStore, http::Endpoint};
 use metrics_exporter_prometheus::PrometheusHandle;
-use package::{Limits, Registries};
+use package::{Description, Limits, Registries};
 use verify::{Budget, Sha256Digest, UnixTime, Verifier};
 
 use crate::{
@@ -34,6 +33,7 @@ use crate::{
     records::{self, Records},
 };
 
+mod admitted;
 mod archives;
 mod attestations;
 mod download;
@@ -107,13 +107,15 @@ pub struct Service {
     receiver: Option<hook::Receiver>,
     places: observe::Places,
     registries: Registries,
+    /// By which provenance may name the registry; none for crates.io.
+    index_urls: Vec<String>,
     limits: Limits,
     budget: Budget,
     verifier: Verifier,
     trust_digest: Sha256Digest,
     policy: RwLock<Arc<RegistryPolicy>>,
-    /// Digest of each archive admitted under the present policy and trust, by name and version.
-    admitted: RwLock<HashMap<(String, String), Sha256Digest>>,
+    /// Archives admitted under the present policy and trust.
+    admitted: admitted::Admitted,
     /// The registry's `config.json` and when it was fetched.
     upstream: RwLock<Option<(Instant, Arc<index::UpstreamConfig>)>>,
     /// Index files as they were answered last.
@@ -142,10 +144,7 @@ impl Service {
         })?;
         let http = client::Http::new(client::HttpOptions::default())?;
         let endpoint = Endpoint::parse(client::Service::AttestationStore, config.evidence.attestations.as_str())?;
-        let own = [
-            format!("sparse+{}", config.index_url()),
-            config.upstream.index.to_string(),
-        ];
+        let own = config.index_urls();
         let crates_io = [
             "https://github.com/rust-lang/crates.io-index",
             "sparse+https://index.crates.io/",
@@ -164,14 +163,15 @@ impl Service {
             archives: archives::Archives::new()?,
             deciding: tokio::sync::Semaphore::new(DECIDING),
             registries: Registries::new(own.iter().map(String::as_str).chain(mirrored)),
+            index_urls: if config.mirrors_crates_io() { Vec::new() } else { own },
             limits: Limits {
                 compressed_bytes: config.archive_bytes,
                 ..Limits::default()
             },
             verifier: Verifier::new(root)?,
             trust_digest: Sha256Digest::of(&trust),
+            admitted: admitted::Admitted::under(policy.digest()),
             policy: RwLock::new(Arc::new(policy)),
-            admitted: RwLock::default(),
             upstream: RwLock::default(),
             files: files::Files::default(),
             served: served::Served::default(),
@@ -195,8 +195,9 @@ impl Service {
             }
         };
         let digest = policy.digest();
+        // First, so that nothing that the old policy admits meanwhile is kept.
+        self.admitted.begin(digest);
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
-        self.admitted.write().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(digest)
     }
 
@@ -205,13 +206,14 @@ impl Service {
         Router::new()
             .route("/index/config.json", get(index::config))
             .route("/index/{*path}", get(index::file))
-            .route("/dl/{name}/{version}/download", get(download::archive))
+            .route(DOWNLOAD, get(download::archive))
             .route("/api/v1/crates/new", put(publish::publish))
             .route(
                 exchange::TOKENS,
                 axum::routing::post(exchange::exchange).delete(exchange::revoke),
             )
             .route("/webhooks/standard", axum::routing::post(hook::receive))
+            .route("/api/v1/attestations", post(attestations::put))
             .route("/api/v1/attestations/query", post(attestations::query))
             .route("/api/v1/attestations/{digest}", get(attestations::of_digest))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -236,11 +238,11 @@ impl Service {
         }
     }
 
-    /// Every bundle the store has for a digest.
+    /// Every bundle the store has for a digest. A store that answers something else, an error page or a redirect, has not
+    /// said that it has none.
     async fn evidence(&self, digest: &Sha256Digest) -> Evidence {
         match self.store.by_digest(digest).await {
             Ok(found) => Evidence::Bundles(found.bundles),
-            Err(error) if !error.is_unavailable() => Evidence::Bundles(Vec::new()),
             Err(error) => {
                 tracing::warn!(code = error.code(), %digest, "attestation store cannot be asked");
                 Evidence::Unavailable
@@ -249,8 +251,7 @@ impl Service {
     }
 
     /// Whether the verdict on this version depends on evidence: an exception or no rule at all does not ask for any.
-    fn needs_evidence(&self, name: &str, version: &str) -> bool {
-        let policy = self.policy();
+    fn needs_evidence(policy: &RegistryPolicy, name: &str, version: &str) -> bool {
         policy.rule_for(name).is_some() && policy.exception_for(name, version, now()).is_none()
     }
 
@@ -262,13 +263,12 @@ impl Service {
         evidence: &Evidence,
         name: NameState,
     ) -> Result<Verdict, LedgerError> {
-        let history = self.history(candidate, name)?;
-        let index_url = format!("sparse+{}", self.config.index_url());
+        let history = self.history(policy, candidate, name)?;
         let gate = Gate {
             policy,
             verifier: &self.verifier,
             registries: &self.registries,
-            index_url: (!self.config.mirrors_crates_io()).then_some(index_url.as_str()),
+            index_urls: &self.index_urls,
             limits: &self.limits,
             budget: &self.budget,
             history: &history,
@@ -294,15 +294,6 @@ impl Service {
                 .admit(&key, &admission.description, admission.ground.name(), now())?;
             self.files.forget_crate(candidate.name);
             CrashPoint::VerdictKept.reach();
-            // Of what the index has said two things, each download is looked at.
-            let (name, version) = (candidate.name, candidate.version);
-            let undisputed = |line| self.served.agrees(name, version, line);
-            if candidate.claimed.is_none_or(undisputed) {
-                self.admitted
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert((name.to_owned(), version.to_owned()), admission.digest);
-            }
         }
         metrics::counter!("gate_verdicts_total", "verdict" => verdict.name()).increment(1);
         Ok(verdict)
@@ -310,6 +301,19 @@ impl Service {
 }
 
 impl Service {
+    /// What an archive says of itself, once it was seen.
+    fn inside(&self, digest: &Sha256Digest) -> Result<Option<Description>, LedgerError> {
+        let inside = self.ledger.description(digest)?;
+        Ok(inside.map(|inside| self.registries.known_now(inside)))
+    }
+
+    /// Asks the registry for something to read, wherever it moved it to.
+    async fn ask(&self, url: &str, headers: HeaderMap) -> Result<reqwest::Response, Response> {
+        let headers = self.reading(url, headers);
+        let answer = self.archives.ask(&Method::GET, url, &headers).await;
+        answer.map_err(|error| unavailable(&error))
+    }
+
     /// The headers of a request that reads at this URL, with the gate's own user name and password where the caller shows nothing.
     fn reading(&self, url: &str, mut headers: HeaderMap) -> HeaderMap {
         if let (Some(login), Ok(url)) = (&self.config.upstream.login, url.parse()) {
@@ -319,8 +323,13 @@ impl Service {
     }
 
     /// What the registry had before a candidate, as far as the policy asks.
-    fn history(&self, candidate: &Candidate<'_>, name: NameState) -> Result<History, LedgerError> {
-        let wants_known = name == NameState::New && self.policy().first_publish() == FirstPublish::ExistingIdentity;
+    fn history(
+        &self,
+        policy: &RegistryPolicy,
+        candidate: &Candidate<'_>,
+        name: NameState,
+    ) -> Result<History, LedgerError> {
+        let wants_known = name == NameState::New && policy.first_publish() == FirstPublish::ExistingIdentity;
         let known = if wants_known {
             self.records
                 .publishers()?
@@ -369,6 +378,14 @@ impl Service {
 
 /// Passes any other call of the web API to the registry, body and answer streamed.
 async fn pass(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let part = service.part_of_index(request.uri().path()).map(str::to_owned);
+    if let Some(part) = part.filter(|_| is_read(request.method())) {
+        let headers = request.headers().clone();
+        if part == index::CONFIG {
+            return index::config(State(service), headers).await;
+        }
+        return service.index_file(part, headers).await;
+    }
     let api = match index::upstream_config(&service, request.headers()).await {
         Ok(config) => config.api.clone(),
         Err(answer) => return answer,
@@ -429,6 +446,19 @@ fn check_passable(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What the registry answers instead of what was asked for, as it is; but no redirect, which a client would follow past the gate.
+fn instead(answer: reqwest::Response) -> Response {
+    if answer.status().is_redirection() {
+        tracing::error!(
+            status = answer.status().as_u16(),
+            "the registry leads elsewhere and does not say where"
+        );
+        let text = "the registry behind the gate leads elsewhere\nhint: its operator looks at upstream.index\n";
+        return (StatusCode::BAD_GATEWAY, text).into_response();
+    }
+    relay(answer)
+}
+
 /// The upstream's answer as it is, streamed.
 fn relay(answer: reqwest::Response) -> Response {
     let (status, headers) = (answer.status(), end_to_end(answer.headers()));
@@ -452,13 +482,39 @@ fn unavailable(error: &dyn std::error::Error) -> Response {
 
 /// 503 with Retry-After and cargo's error JSON.
 fn deferred(why: &str) -> Response {
-    let body = serde_json::json!({ "errors": [{ "detail": format!("deferred: {why}\nhint: nothing was decided; try again") }] });
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        [(header::RETRY_AFTER, "5")],
-        axum::Json(body),
-    )
-        .into_response()
+    let detail = format!("deferred: {why}\nhint: nothing was decided; try again");
+    let mut answer = errors(StatusCode::SERVICE_UNAVAILABLE, &detail);
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    answer
+}
+
+/// What went wrong in words, for callers who read no JSON.
+#[derive(Clone)]
+struct Detail(String);
+
+/// Cargo's error JSON, which keeps its words for [`in_words`].
+fn errors(status: StatusCode, detail: &str) -> Response {
+    let body = serde_json::json!({ "errors": [{ "detail": detail }] });
+    let mut answer = (status, axum::Json(body)).into_response();
+    answer.extensions_mut().insert(Detail(detail.to_owned()));
+    answer
+}
+
+/// The answer as text: cargo prints the body of a failed download as it is.
+fn in_words(mut answer: Response) -> Response {
+    let Some(Detail(detail)) = answer.extensions_mut().remove() else {
+        return answer;
+    };
+    let headers = answer.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    *answer.body_mut() = Body::from(format!("{detail}\n"));
+    answer
 }
 
 /// 500 for a fault of ours; the cause goes to the log only.
@@ -467,17 +523,32 @@ fn fault(error: &dyn std::error::Error) -> Response {
     deferred("the gate could not keep its verdict")
 }
 
+/// Why an answer could not be read whole.
+enum Unread {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It broke off.
+    Broken(reqwest::Error),
+}
+
+impl From<Unread> for Response {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::TooLarge => (StatusCode::BAD_GATEWAY, "answer of the registry is too large\n").into_response(),
+            Unread::Broken(error) => unavailable(&error),
+        }
+    }
+}
+
 /// Reads an answer of the upstream whole, up to a limit.
-async fn read_bounded(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Response> {
+async fn read_bounded(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Unread> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
             Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= limit => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => {
-                return Err((StatusCode::BAD_GATEWAY, "answer of the registry is too large\n").into_response());
-            }
+            Ok(Some(_)) => return Err(Unread::TooLarge),
             Ok(None) => return Ok(body),
-            Err(error) => return Err(unavailable(&error)),
+            Err(error) => return Err(Unread::Broken(error)),
         }
     }
 }
@@ -508,6 +579,8 @@ const fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
+/// Where archives are.
+const DOWNLOAD: &str = "/dl/{name}/{version}/download";
 /// How long a registry may be silent in the middle of an answer.
 const SILENCE: Duration = Duration::from_mins(1);
 /// Four archives of 10 MiB and what is inside them.

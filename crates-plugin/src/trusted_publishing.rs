@@ -9,8 +9,10 @@ pub(crate) mod keys;
 
 use std::path::PathBuf;
 
+use axum::http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use verify::Sha256Digest;
 use zeroize::Zeroizing;
 
 pub(crate) use claims::{Claims, LEEWAY_SECS, refused_token};
@@ -111,6 +113,17 @@ impl RegistryToken {
     }
 }
 
+impl RegistryToken {
+    /// `Authorization`, as cargo sends it; empty for what cannot be a header, which is refused at the start.
+    pub(crate) fn header(&self) -> HeaderMap {
+        let value = HeaderValue::from_str(self.secret()).map(|mut value| {
+            value.set_sensitive(true);
+            (header::AUTHORIZATION, value)
+        });
+        value.into_iter().collect()
+    }
+}
+
 impl std::fmt::Debug for RegistryToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RegistryToken(…)")
@@ -123,6 +136,8 @@ pub(crate) struct Scope {
     issuer: String,
     identity: String,
     crates: Vec<String>,
+    /// SHA-256 of the whole rule: whoever changes it takes its tokens back.
+    rule: String,
 }
 
 impl Scope {
@@ -134,6 +149,7 @@ impl Scope {
                 None => rule.identity_pattern(),
             },
             crates: rule.crates.clone(),
+            rule: Sha256Digest::of(serde_json::to_string(rule).unwrap_or_default().as_bytes()).to_string(),
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Delivery<'a> {
 pub(crate) struct Hint {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Whether it is the first of its name, as the registry says.
+    pub(crate) new: bool,
 }
 
 impl Delivery<'_> {
@@ -115,7 +117,8 @@ impl Delivery<'_> {
         if name.is_empty() || name.len() > NAME_BYTES || !plain || Version::parse(&version).is_err() {
             return Err(malformed());
         }
-        Ok(Some(Hint { name, version }))
+        let new = payload.kind == "crate_add";
+        Ok(Some(Hint { name, version, new }))
     }
 }
 

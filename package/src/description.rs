@@ -119,6 +119,21 @@ impl Registries {
         index.map_or(Source::Own, |index| self.source(index))
     }
 
+    /// A description that was written when fewer URLs were known, as it would be written now.
+    #[must_use]
+    pub fn known_now(&self, description: Description) -> Description {
+        let known = |mut dependency: Dependency| {
+            if let Source::Registry(index) = &dependency.source {
+                dependency.source = self.source(index);
+            }
+            dependency
+        };
+        Description {
+            dependencies: description.dependencies.into_iter().map(known).collect(),
+            ..description
+        }
+    }
+
     fn source(&self, index: &str) -> Source {
         let index = canonical_index(index);
         let group = self.alike.iter().find(|group| group.contains(&index));

@@ -62,33 +62,44 @@ impl StatementKind {
 
 impl Ledger {
     /// Records an upload before it is forwarded. Durable when it returns; one that is further already stays as it is.
+    /// Whether it was not known before: what becomes of one that was, a refusal now does not say.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn begin_upload(&self, upload: &Upload, due: UnixTime) -> Result<(), LedgerError> {
+    pub fn begin_upload(&self, upload: &Upload, due: UnixTime) -> Result<bool, LedgerError> {
         let facts = serde_json::to_string(&upload.facts).map_err(|_| LedgerError::Damaged)?;
-        self.lock().execute(
+        let archive = upload.archive.0.as_slice();
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        let inserted = transaction.execute(
             "INSERT INTO upload (sha256, name, version, facts, state, due, tries) VALUES (?1, ?2, ?3, ?4, 'forwarding', ?5, 0)
-             ON CONFLICT (sha256) DO UPDATE SET facts = excluded.facts, due = excluded.due WHERE state = 'forwarding'",
+             ON CONFLICT DO NOTHING",
+            params![archive, upload.name, upload.version, facts, due.as_secs()],
+        )?;
+        transaction.execute(
+            "UPDATE upload SET facts = ?2, due = ?3 WHERE sha256 = ?1 AND state = 'forwarding'",
+            params![archive, facts, due.as_secs()],
+        )?;
+        transaction.commit()?;
+        Ok(inserted == 1)
+    }
+
+    /// The registry has it. Whether that was not known; an upload that was forgotten meanwhile is recorded anew.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub fn accept_upload(&self, upload: &Upload, now: UnixTime) -> Result<bool, LedgerError> {
+        let facts = serde_json::to_string(&upload.facts).map_err(|_| LedgerError::Damaged)?;
+        let changed = self.lock().execute(
+            "INSERT INTO upload (sha256, name, version, facts, state, due, tries) VALUES (?1, ?2, ?3, ?4, 'accepted', ?5, 0)
+             ON CONFLICT (sha256) DO UPDATE SET state = 'accepted', due = excluded.due, tries = 0 WHERE state = 'forwarding'",
             params![
                 upload.archive.0.as_slice(),
                 upload.name,
                 upload.version,
                 facts,
-                due.as_secs()
+                now.as_secs()
             ],
-        )?;
-        Ok(())
-    }
-
-    /// The registry has it. Whether there was such an upload that was not known to be accepted.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub fn accept_upload(&self, archive: &Sha256Digest, now: UnixTime) -> Result<bool, LedgerError> {
-        let changed = self.lock().execute(
-            "UPDATE upload SET state = 'accepted', due = ?2, tries = 0 WHERE sha256 = ?1 AND state = 'forwarding'",
-            params![archive.0.as_slice(), now.as_secs()],
         )?;
         Ok(changed == 1)
     }
@@ -261,8 +272,8 @@ mod tests {
         ledger.hasten_uploads(at(10)).unwrap();
         assert_eq!(ledger.due_uploads(at(10)).unwrap(), [upload()]);
         let digest = upload().archive;
-        assert!(ledger.accept_upload(&digest, at(11)).unwrap());
-        assert!(!ledger.accept_upload(&digest, at(11)).unwrap(), "only once");
+        assert!(ledger.accept_upload(&upload(), at(11)).unwrap());
+        assert!(!ledger.accept_upload(&upload(), at(11)).unwrap(), "only once");
         ledger.postpone_upload(&digest, at(20)).unwrap();
         assert_eq!(ledger.next_due().unwrap(), Some(at(20)));
         let due = ledger.due_uploads(at(20)).unwrap();
@@ -276,11 +287,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path()).unwrap();
         let digest = upload().archive;
-        ledger.begin_upload(&upload(), at(1)).unwrap();
+        assert!(ledger.begin_upload(&upload(), at(1)).unwrap());
         ledger.forget_upload(&digest).unwrap();
         assert_eq!(ledger.open_uploads().unwrap(), 0);
-        ledger.begin_upload(&upload(), at(1)).unwrap();
-        ledger.accept_upload(&digest, at(1)).unwrap();
+        assert!(ledger.begin_upload(&upload(), at(1)).unwrap());
+        assert!(!ledger.begin_upload(&upload(), at(1)).unwrap(), "known");
+        // Somebody else was refused meanwhile.
+        ledger.forget_upload(&digest).unwrap();
+        assert!(ledger.accept_upload(&upload(), at(1)).unwrap());
         ledger.forget_upload(&digest).unwrap();
         ledger.begin_upload(&upload(), at(9)).unwrap();
         let due = ledger.due_uploads(at(1)).unwrap();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use verify::{identity::Claim, provenance::PREDICATE_TYPE};
 
 use super::matches;
 
 /// Who may publish the crates that a rule names.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rule {
     /// Crate names, or prefixes ending in `*`.

@@ -6,14 +6,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     body::{Body, to_bytes},
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use verify::{Budget, Sha256Digest, json as strict};
 
-use super::{Service, deferred, fault};
+use super::{Service, deferred, fault, instead};
 use crate::ledger::outbox::StatementKind;
 
 /// Everything about one digest.
@@ -27,6 +27,26 @@ pub(super) async fn of_digest(State(service): State<Arc<Service>>, Path(digest):
             None => (StatusCode::NOT_FOUND, "no attestation is known for this digest\n").into_response(),
         },
         Err(answer) => answer,
+    }
+}
+
+/// One more bundle, for the store, which looks at it: publishers know where evidence is asked for, and bring theirs there.
+pub(super) async fn put(State(service): State<Arc<Service>>, body: Body) -> Response {
+    let Ok(body) = to_bytes(body, service.budget.bundle_bytes).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "the bundle is too large\n").into_response();
+    };
+    let store = service.config.evidence.attestations.as_str().trim_end_matches('/');
+    let request = service
+        .http
+        .post(format!("{store}/api/v1/attestations"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body);
+    match request.send().await {
+        Ok(answer) => instead(answer),
+        Err(error) => {
+            tracing::warn!(%error, "attestation store cannot be asked");
+            deferred("the attestation store cannot be asked")
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! An archive admitted before is streamed with constant memory and hashed on the way; its last bytes are held back until the
 //! digest is the admitted one. One not seen before is read whole, compared with its index line, decided on, and kept.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -19,11 +19,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use verify::Sha256Digest;
 
 use super::{
-    Service, end_to_end, fault, index, is_read,
+    Service, Unread, end_to_end, fault, index, instead, is_read,
+    names::is_plain,
+    now,
     range::{Wanted, Window},
     read_bounded, relay, unavailable,
 };
-use crate::decision::{Candidate, Evidence, Finding, NameState, Verdict};
+use crate::{
+    decision::{Candidate, EXCEPTION, Evidence, Finding, NameState, Verdict},
+    policy::{Exception, RegistryPolicy},
+};
 
 pub(super) async fn archive(
     State(service): State<Arc<Service>>,
@@ -32,6 +37,9 @@ pub(super) async fn archive(
 ) -> Response {
     if !is_read(request.method()) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    if !is_plain(&name) || semver::Version::parse(&version).is_err() {
+        return plain(StatusCode::NOT_FOUND, "no crate has such a name and version\n");
     }
     match service
         .download(&name, &version, request.method(), request.headers())
@@ -73,12 +81,17 @@ impl Service {
             StatusCode::OK if *method == Method::GET && is_small(&answer, headers) => {
                 return self.whole(name, version, answer, digest, headers).await;
             }
-            StatusCode::OK if *method == Method::GET => checked(answer, digest, headers),
-            StatusCode::PARTIAL_CONTENT => StatusCode::BAD_GATEWAY.into_response(),
-            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => {
-                StatusCode::BAD_GATEWAY.into_response()
+            StatusCode::OK if *method == Method::GET => {
+                let served = (Arc::clone(self), name.to_owned(), version.to_owned());
+                let forget = move || served.0.admitted.forget(&served.1, &served.2);
+                checked(answer, digest, headers, forget)
             }
-            _ => relay(answer),
+            StatusCode::PARTIAL_CONTENT => plain(
+                StatusCode::BAD_GATEWAY,
+                "the registry answered a part of the archive, which was not asked for\n",
+            ),
+            StatusCode::NOT_MODIFIED => relay(answer),
+            _ => instead(answer),
         })
     }
 
@@ -100,11 +113,7 @@ impl Service {
             return Ok(response);
         }
         tracing::error!(%digest, krate = name, version, "the registry serves other bytes than were admitted");
-        let served = (name.to_owned(), version.to_owned());
-        self.admitted
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&served);
+        self.admitted.forget(name, version);
         match self.first_time(name, version, headers).await? {
             Seen::Now(body) => Ok(archive_answer(body.clone(), body.len())),
             Seen::Admitted(digest) => Err(refuse(&[other_bytes(&digest)])),
@@ -113,8 +122,7 @@ impl Service {
 
     /// The digest admitted under the present policy for this name and version, without asking anybody.
     fn remembered(&self, name: &str, version: &str) -> Option<Sha256Digest> {
-        let admitted = self.admitted.read().unwrap_or_else(PoisonError::into_inner);
-        admitted.get(&(name.to_owned(), version.to_owned())).copied()
+        self.admitted.find(name, version, now())
     }
 
     /// Looks an archive up in the index and the ledger, and decides on it when it is new.
@@ -126,27 +134,30 @@ impl Service {
         let digest: Sha256Digest = line
             .checksum
             .parse()
-            .map_err(|_| StatusCode::BAD_GATEWAY.into_response())?;
-        let key = self.key(digest, &self.policy());
-        let known = self.ledger.is_admitted(&key).map_err(|error| fault(&error))?;
-        let inside = self.ledger.description(&digest).map_err(|error| fault(&error))?;
-        if known && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
+            .map_err(|_| plain(StatusCode::BAD_GATEWAY, "the index line names no SHA-256\n"))?;
+        let policy = self.policy();
+        let ground = self.ledger.ground(&self.key(digest, &policy));
+        let ground = ground.map_err(|error| fault(&error))?;
+        let inside = self.inside(&digest).map_err(|error| fault(&error))?;
+        let until = policy
+            .exception_for(name, version, now())
+            .and_then(Exception::last_second);
+        // An exception that was admitted once holds as long as it lasts.
+        let until = until.filter(|_| ground.as_deref() == Some(EXCEPTION));
+        let holds = ground.is_some_and(|ground| ground != EXCEPTION || until.is_some());
+        if holds && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
             // Somebody may have been told something else until the archive was known; nobody is any more.
             if let Some(refusal) = self.disputed(name, version, &line.description) {
                 return Err(refusal);
             }
-            let served = (name.to_owned(), version.to_owned());
-            self.admitted
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(served, digest);
+            self.admitted.keep(&policy.digest(), name, version, digest, until);
             return Ok(Seen::Admitted(digest));
         }
         let Ok(_one_of_few) = self.deciding.acquire().await else {
             return Err(later());
         };
         let evidence = async {
-            if self.needs_evidence(name, version) {
+            if Self::needs_evidence(&policy, name, version) {
                 Ok(self.evidence(&digest).await)
             } else {
                 Ok(Evidence::Bundles(Vec::new()))
@@ -154,7 +165,7 @@ impl Service {
         };
         // The index says which digest it is, so nothing waits for the archive to be asked about.
         let (body, evidence) = tokio::try_join!(self.archive_bytes(name, version, &digest, headers), evidence)?;
-        self.decide_on(name, version, line, body, evidence).await
+        self.decide_on(&policy, (name, version), line, body, evidence).await
     }
 
     /// An archive whole, if it is the one that its index line names.
@@ -166,14 +177,15 @@ impl Service {
         headers: &HeaderMap,
     ) -> Result<Bytes, Response> {
         let url = self.download_url(name, version, digest, headers).await?;
-        let headers = &self.reading(&url, index::credentials(headers));
-        let answer = self.archives.ask(&Method::GET, &url, headers).await;
-        let answer = answer.map_err(|error| unavailable(&error))?;
+        let answer = self.ask(&url, index::credentials(headers)).await?;
         if answer.status() != StatusCode::OK {
-            return Err(relay(answer));
+            return Err(instead(answer));
         }
         let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
-        let body = Bytes::from(read_bounded(answer, limit).await?);
+        let body = Bytes::from(read_bounded(answer, limit).await.map_err(|unread| match unread {
+            Unread::TooLarge => refuse(&[too_large(limit)]),
+            broken @ Unread::Broken(_) => broken.into(),
+        })?);
         if Sha256Digest::of(&body) != *digest {
             return Err(refuse(&[other_bytes(digest)]));
         }
@@ -182,16 +194,16 @@ impl Service {
 
     async fn decide_on(
         self: &Arc<Self>,
-        name: &str,
-        version: &str,
+        policy: &Arc<RegistryPolicy>,
+        (name, version): (&str, &str),
         line: IndexLine,
         body: Bytes,
         evidence: Evidence,
     ) -> Result<Seen, Response> {
-        let (service, archive) = (Arc::clone(self), body.clone());
+        let (service, archive, policy) = (Arc::clone(self), body.clone(), Arc::clone(policy));
         let asked = (name.to_owned(), version.to_owned());
         let said = line.description.clone();
-        let deciding = move || service.decide_download(&asked.0, &asked.1, &archive, &line, &evidence);
+        let deciding = move || service.decide_download(&policy, (&asked.0, &asked.1), &archive, &line, &evidence);
         let verdict = tokio::task::spawn_blocking(deciding)
             .await
             .map_err(|error| fault(&error))?;
@@ -220,8 +232,8 @@ impl Service {
 
     fn decide_download(
         &self,
-        name: &str,
-        version: &str,
+        policy: &RegistryPolicy,
+        (name, version): (&str, &str),
         archive: &[u8],
         line: &IndexLine,
         evidence: &Evidence,
@@ -232,7 +244,14 @@ impl Service {
             archive,
             claimed: Some(&line.description),
         };
-        let verdict = self.decide(&self.policy(), &candidate, evidence, NameState::Taken)?;
+        let verdict = self.decide(policy, &candidate, evidence, NameState::Taken)?;
+        if let Verdict::Admit(admission) = &verdict
+            // Of what the index has said two things, each download is looked at.
+            && self.served.agrees(name, version, &line.description)
+        {
+            let (digest, until) = (admission.digest, admission.ground.until());
+            self.admitted.keep(&policy.digest(), name, version, digest, until);
+        }
         if let Verdict::Refuse(_) = &verdict
             && let Ok(inside) = package::Archive::read(archive, name, version, &self.limits)
             && let Ok(manifest) = package::Manifest::of_package(&inside.manifest, name, version, &self.registries)
@@ -253,11 +272,9 @@ impl Service {
         headers: &HeaderMap,
     ) -> Result<IndexLine, Response> {
         let url = format!("{}{}", self.config.upstream.index, index_path(name));
-        let headers = self.reading(&url, index::credentials(headers));
-        let request = self.http.get(url).headers(headers);
-        let answer = request.send().await.map_err(|error| unavailable(&error))?;
+        let answer = self.ask(&url, index::credentials(headers)).await?;
         if answer.status() != StatusCode::OK {
-            return Err(relay(answer));
+            return Err(instead(answer));
         }
         let body = read_bounded(answer, index::INDEX_BYTES).await?;
         let found = IndexLine::of_version(IndexLine::all_of(&body, &self.registries), version);
@@ -310,8 +327,13 @@ fn is_small(answer: &reqwest::Response, asked: &HeaderMap) -> bool {
 }
 
 /// Streams an answer, or the part of it that is asked for, hashing all of it; the last bytes follow only when the digest is the
-/// admitted one, else the connection breaks.
-fn checked(answer: reqwest::Response, digest: Sha256Digest, asked: &HeaderMap) -> Response {
+/// admitted one, else the connection breaks, and `forget` has the next download looked at anew: that one is told why.
+fn checked(
+    answer: reqwest::Response,
+    digest: Sha256Digest,
+    asked: &HeaderMap,
+    forget: impl FnOnce() + Send + Sync + 'static,
+) -> Response {
     let mut headers = end_to_end(answer.headers());
     let total = answer.content_length();
     let (status, window) = match total.map(|total| (total, Wanted::of(asked, total))) {
@@ -331,14 +353,16 @@ fn checked(answer: reqwest::Response, digest: Sha256Digest, asked: &HeaderMap) -
         }
         None => (StatusCode::OK, EVERYTHING),
     };
-    let mut response = Response::new(Body::from_stream(hashed(answer, digest, window)));
+    let mut response = Response::new(Body::from_stream(hashed(answer, digest, window, forget)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
 /// State of a stream that is hashed on its way.
-struct Hashing {
+struct Hashing<F> {
+    /// What to do when the digest is another.
+    forget: Option<F>,
     answer: reqwest::Response,
     hash: Sha256,
     offset: u64,
@@ -362,7 +386,7 @@ impl AsRef<[u8]> for Lent {
     }
 }
 
-impl Hashing {
+impl<F> Hashing<F> {
     async fn lend(&self, piece: Bytes) -> std::io::Result<Bytes> {
         let place = Arc::clone(&self.waiting).acquire_owned().await;
         Ok(Bytes::from_owner(Lent {
@@ -395,8 +419,10 @@ fn hashed(
     answer: reqwest::Response,
     digest: Sha256Digest,
     window: Window,
+    forget: impl FnOnce() + Send + Sync + 'static,
 ) -> impl stream::Stream<Item = std::io::Result<Bytes>> {
     let state = Hashing {
+        forget: Some(forget),
         answer,
         hash: Sha256::new(),
         offset: 0,
@@ -417,6 +443,9 @@ fn hashed(
             let Some(chunk) = state.answer.chunk().await.map_err(std::io::Error::other)? else {
                 if <[u8; 32]>::from(state.hash.clone().finalize()) != digest.0 {
                     tracing::error!(%digest, "the registry serves other bytes than were admitted");
+                    if let Some(forget) = state.forget.take() {
+                        forget();
+                    }
                     return Err(std::io::Error::other("other bytes than were admitted"));
                 }
                 state.ended = true;
@@ -478,6 +507,14 @@ fn plain(status: StatusCode, text: &str) -> Response {
         text.to_owned(),
     )
         .into_response()
+}
+
+pub(super) fn too_large(limit: usize) -> Finding {
+    Finding {
+        code: "package-too-large",
+        cause: format!("the archive is larger than {limit} bytes"),
+        hint: "the operator raises `archive-bytes` if the registry is to have archives of this size",
+    }
 }
 
 pub(super) fn other_bytes(digest: &Sha256Digest) -> Finding {

@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 
 use super::{Service, StartError, deferred, fault, now, publish::refuse, read};
 use crate::{
-    Config,
+    Config, RegistryPolicy,
     crash::CrashPoint,
-    decision::Finding,
+    decision::{Finding, NameState},
     trusted_publishing::{
         Claims, LEEWAY_SECS, Provider, RegistryToken, Scope, TrustedPublishing, as_upload_token, covers,
         is_well_formed, keys::IssuerKeys, refused_token, upload_token,
@@ -53,6 +53,12 @@ impl Exchange {
             registry_token: token,
             section,
         }))
+    }
+}
+
+impl Exchange {
+    pub(super) const fn registry_token(&self) -> &RegistryToken {
+        &self.registry_token
     }
 }
 
@@ -191,23 +197,42 @@ impl Service {
     }
 
     /// The headers to forward a publish of `name` with: an upload token of ours is checked and replaced by the registry's own.
-    pub(super) fn authorized(&self, name: &str, headers: &HeaderMap) -> Result<HeaderMap, Box<Response>> {
+    pub(super) fn authorized(
+        &self,
+        policy: &RegistryPolicy,
+        name: &str,
+        headers: &HeaderMap,
+    ) -> Result<HeaderMap, Box<Response>> {
         match presented(headers) {
             Some(token) => {
                 let scopes = self.scopes_of(token)?;
-                if !covers(&scopes, &self.policy(), name) {
+                if !covers(&scopes, policy, name) {
                     return Err(forbidden(other_crate(name)));
                 }
                 self.with_registry_token(headers)
             }
-            None if self
-                .policy()
-                .rule_for(name)
-                .is_some_and(|rule| rule.trusted_publishing_only) =>
-            {
+            None if policy.rule_for(name).is_some_and(|rule| rule.trusted_publishing_only) => {
                 Err(forbidden(exchanged_only(name)))
             }
             None => Ok(headers.clone()),
+        }
+    }
+
+    /// Whether an exchanged token may upload this crate: a new one only where the rule has its very name, since a pattern would let a
+    /// workflow take names that nobody thought of.
+    pub(super) async fn may_upload_new(
+        &self,
+        policy: &RegistryPolicy,
+        name: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), Box<Response>> {
+        if policy.rule_for(name).is_some_and(|rule| rule.lists(name)) {
+            return Ok(());
+        }
+        match self.state_in_index(name, headers).await {
+            NameState::Taken => Ok(()),
+            NameState::New => Err(forbidden(new_crate(name))),
+            NameState::Unknown => Err(Box::new(deferred("the index cannot be asked whether the crate is new"))),
         }
     }
 
@@ -228,27 +253,25 @@ impl Service {
     }
 
     fn with_registry_token(&self, headers: &HeaderMap) -> Result<HeaderMap, Box<Response>> {
-        let token = self.exchange.as_ref().map(|exchange| exchange.registry_token.secret());
-        let value = token.and_then(|token| HeaderValue::from_str(token).ok());
-        let mut value = value.ok_or_else(|| forbidden(bad_token()))?;
-        value.set_sensitive(true);
+        let exchange = self.exchange.as_ref().ok_or_else(|| forbidden(bad_token()))?;
         let mut headers = headers.clone();
-        headers.insert(header::AUTHORIZATION, value);
+        headers.extend(exchange.registry_token.header());
         Ok(headers)
     }
 }
 
-/// Upload tokens are good for the upload, and for the index that cargo reads before it; nothing else sees them, the
-/// registry least of all.
+/// Upload tokens are good for the upload, and for the index and archives that cargo reads before it; nothing else sees them,
+/// the registry least of all.
 pub(super) async fn confine(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let own = path == PUBLISH || path == TOKENS;
     let Some(token) = presented(request.headers()).filter(|_| !own) else {
         return next.run(request).await;
     };
-    let index = path.starts_with("/index/") && super::is_read(request.method());
+    // What cargo reads before it uploads, also of the crate's dependencies.
+    let reads = service.part_of_index(path).is_some() || path.starts_with("/dl/");
     let replaced = service.scopes_of(token).and_then(|_| {
-        if index {
+        if reads && super::is_read(request.method()) {
             service.with_registry_token(request.headers())
         } else {
             Err(forbidden(upload_only()))
@@ -265,6 +288,11 @@ pub(super) async fn confine(State(service): State<Arc<Service>>, mut request: Re
 #[allow(clippy::unnecessary_box_returns, reason = "it is the error of results, which box it")]
 fn forbidden(finding: Finding) -> Box<Response> {
     Box::new(refuse(StatusCode::FORBIDDEN, &[finding]))
+}
+
+/// Whether a request shows an exchanged token.
+pub(super) fn is_exchanged(headers: &HeaderMap) -> bool {
+    presented(headers).is_some()
 }
 
 /// The upload token of a request, if its `Authorization` is one.
@@ -301,6 +329,14 @@ fn other_crate(name: &str) -> Finding {
         code: "gate-upload-crate",
         cause: format!("the upload token was not given for `{name}`"),
         hint: "the rule that names this crate must be the one that the workflow satisfied at the exchange",
+    }
+}
+
+fn new_crate(name: &str) -> Finding {
+    Finding {
+        code: "gate-upload-new",
+        cause: format!("`{name}` is not in the registry, and an exchanged token uploads new versions of what is"),
+        hint: "publish the first version with a token of the registry, or have the operator name the crate itself in the rule's `crates`",
     }
 }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::{Body, to_bytes},
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use package::publish::IndexLine;
 use verify::Sha256Digest;
 
 use super::{
-    Service, StartError, download, exchange::registry_token, fault, index, now, publish::refuse, read, read_bounded,
+    Service, StartError, Unread, download, exchange::registry_token, fault, index, now, publish::refuse, read,
+    read_bounded,
 };
 use crate::{
     Config,
@@ -50,12 +51,8 @@ impl Receiver {
         }))
     }
 
-    fn headers(&self) -> HeaderMap {
-        let value = HeaderValue::from_str(self.registry_token.secret()).map(|mut value| {
-            value.set_sensitive(true);
-            (header::AUTHORIZATION, value)
-        });
-        value.into_iter().collect()
+    pub(super) const fn registry_token(&self) -> &RegistryToken {
+        &self.registry_token
     }
 }
 
@@ -89,7 +86,7 @@ pub(super) async fn receive(State(service): State<Arc<Service>>, headers: Header
         Err(finding) => return refuse(StatusCode::BAD_REQUEST, &[finding]),
     };
     let (records, id) = (Arc::clone(&service), delivery.id.to_owned());
-    let queued = tokio::task::spawn_blocking(move || records.records.queue_hint(&id, &hint.name, &hint.version, now()));
+    let queued = tokio::task::spawn_blocking(move || records.records.queue_hint(&id, &hint, now()));
     match queued.await {
         Ok(Ok(_)) => {
             receiver.wake.notify_one();
@@ -105,6 +102,43 @@ enum Look {
     Admitted,
     Yanked,
     Later(String),
+}
+
+/// What the index has of a hinted version.
+struct Hinted {
+    /// The name as the index has it.
+    spelling: String,
+    /// None when its line cannot be read, or is there twice.
+    line: Option<IndexLine>,
+    name: NameState,
+}
+
+/// What a registry gave.
+enum Fetched {
+    Body(Vec<u8>),
+    TooLarge,
+    Absent,
+}
+
+/// Whether an index file has a line of this version, readable or not.
+fn is_listed(file: &[u8], version: &str) -> bool {
+    file.split(|byte| *byte == b'\n').any(|line| {
+        let line: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+        line.is_some_and(|line| {
+            line.get("vers")
+                .or_else(|| line.get(1))
+                .and_then(|found| found.as_str())
+                == Some(version)
+        })
+    })
+}
+
+fn unreadable() -> Finding {
+    Finding {
+        code: "gate-index-line",
+        cause: "the registry's index has a line of this version that cannot be read, or two".to_owned(),
+        hint: "the registry's operator mends the index; nobody knows by which line cargo would build",
+    }
 }
 
 impl Service {
@@ -133,7 +167,8 @@ impl Service {
         metrics::counter!("gate_hints_total", "outcome" => name).increment(1);
         let service = Arc::clone(self);
         let kept = tokio::task::spawn_blocking(move || match look {
-            Look::Admitted | Look::Yanked => service.records.finish_hint(&waiting.id),
+            Look::Admitted => service.records.finish_hint(&waiting.id),
+            Look::Yanked => service.records.refuse_hint(&waiting),
             Look::Later(why) => {
                 let due = now().plus_secs(delay_secs(waiting.tries));
                 tracing::warn!(
@@ -152,71 +187,89 @@ impl Service {
     }
 
     async fn look(self: &Arc<Self>, receiver: &Receiver, waiting: &Waiting) -> Look {
-        let headers = receiver.headers();
-        let (line, name) = match self.hinted_line(waiting, &headers).await {
-            Ok(found) => found,
+        let headers = receiver.registry_token.header();
+        let hinted = match self.hinted(waiting, &headers).await {
+            Ok(hinted) => hinted,
             Err(why) => return Look::Later(why),
         };
-        let body = match self.hinted_archive(&line, &headers).await {
-            Ok(body) => body,
-            Err(why) => return Look::Later(why),
+        let verdict = match &hinted.line {
+            Some(line) => self.look_inside(line, hinted.name, &headers).await,
+            None => Ok(Verdict::Refuse(vec![unreadable()])),
         };
-        match self.judge(&line, name, body).await {
+        match verdict {
             Ok(Verdict::Admit(_)) => Look::Admitted,
-            Ok(Verdict::Refuse(findings)) => self.yank(&line, &findings, &headers).await,
+            Ok(Verdict::Refuse(findings)) => self.yank(&hinted.spelling, &waiting.version, &findings, &headers).await,
             Ok(Verdict::Defer) => Look::Later("the attestation store cannot be asked".to_owned()),
             Err(why) => Look::Later(why),
         }
     }
 
-    /// The index line of the hinted version, and whether its name is new. The hint's spelling may be a normalised one.
-    async fn hinted_line(&self, waiting: &Waiting, headers: &HeaderMap) -> Result<(IndexLine, NameState), String> {
+    /// What the index has of the hinted version. The hint's spelling may be a normalised one.
+    async fn hinted(&self, waiting: &Waiting, headers: &HeaderMap) -> Result<Hinted, String> {
         for spelling in webhook::spellings(&waiting.name) {
             let url = format!("{}{}", self.config.upstream.index, download::index_path(&spelling));
-            let Some(body) = self.fetch(url, headers, index::INDEX_BYTES).await? else {
+            let Fetched::Body(body) = self.fetch(url, headers, index::INDEX_BYTES).await? else {
                 continue;
             };
-            let lines: Vec<_> = IndexLine::all_of(&body, &self.registries).collect();
-            let state = if lines.len() == 1 {
-                NameState::New
-            } else {
-                NameState::Taken
-            };
-            if let Some(line) = IndexLine::of_version(lines, &waiting.version) {
-                return Ok((line, state));
+            if !is_listed(&body, &waiting.version) {
+                continue;
             }
+            let lines: Vec<_> = IndexLine::all_of(&body, &self.registries).collect();
+            let name = self.state_of(waiting, &lines).map_err(|error| error.to_string())?;
+            let line = IndexLine::of_version(lines, &waiting.version);
+            return Ok(Hinted {
+                spelling: line.as_ref().map_or(spelling, |line| line.description.name.clone()),
+                line,
+                name,
+            });
         }
         Err("the index does not have the version".to_owned())
     }
 
-    async fn hinted_archive(&self, line: &IndexLine, headers: &HeaderMap) -> Result<Bytes, String> {
-        let digest: Sha256Digest = line
-            .checksum
-            .parse()
-            .map_err(|_| "the index line has no checksum".to_owned())?;
-        let (name, version) = (&line.description.name, &line.description.version);
-        let url = self.download_url(name, version, &digest, headers).await;
-        let url = url.map_err(|_| "the registry's config.json cannot be had".to_owned())?;
-        let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
-        let body = self.fetch(url, headers, limit).await?;
-        Ok(Bytes::from(body.ok_or("the registry has no such archive")?))
+    /// A name is new when the registry says so, and as long as nothing stands under it but what is doubtful.
+    fn state_of(&self, waiting: &Waiting, lines: &[IndexLine]) -> Result<NameState, rusqlite::Error> {
+        if waiting.new {
+            return Ok(NameState::New);
+        }
+        for line in lines.iter().map(|line| &line.description) {
+            if line.version != waiting.version && !self.records.is_doubtful(&line.name, &line.version)? {
+                return Ok(NameState::Taken);
+            }
+        }
+        Ok(NameState::New)
     }
 
-    /// A body answered with 200; none for 404.
-    async fn fetch(&self, url: String, headers: &HeaderMap, limit: usize) -> Result<Option<Vec<u8>>, String> {
-        let headers = self.reading(&url, headers.clone());
-        let request = self.http.get(url).headers(headers).timeout(LIMIT);
-        let answer = request
-            .send()
-            .await
-            .map_err(|_| "the registry cannot be asked".to_owned())?;
+    async fn look_inside(
+        self: &Arc<Self>,
+        line: &IndexLine,
+        name: NameState,
+        headers: &HeaderMap,
+    ) -> Result<Verdict, String> {
+        let digest = line.checksum.parse::<Sha256Digest>();
+        let digest = digest.map_err(|_| "the index line has no checksum".to_owned())?;
+        let url = self
+            .download_url(&line.description.name, &line.description.version, &digest, headers)
+            .await;
+        let url = url.map_err(|_| "the registry's config.json cannot be had".to_owned())?;
+        let limit = usize::try_from(self.limits.compressed_bytes).unwrap_or(usize::MAX);
+        match self.fetch(url, headers, limit).await? {
+            Fetched::Body(body) => self.judge(line, name, Bytes::from(body)).await,
+            Fetched::TooLarge => Ok(Verdict::Refuse(vec![download::too_large(limit)])),
+            Fetched::Absent => Err("the registry has no such archive".to_owned()),
+        }
+    }
+
+    /// What is answered with 200 or 404.
+    async fn fetch(&self, url: String, headers: &HeaderMap, limit: usize) -> Result<Fetched, String> {
+        let asked = tokio::time::timeout(LIMIT, self.ask(&url, headers.clone())).await;
+        let answer = asked.ok().and_then(Result::ok).ok_or("the registry cannot be asked")?;
         match answer.status() {
-            StatusCode::OK => {
-                let body = read_bounded(answer, limit).await;
-                body.map(Some)
-                    .map_err(|_| "the registry's answer cannot be read".to_owned())
-            }
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK => match read_bounded(answer, limit).await {
+                Ok(body) => Ok(Fetched::Body(body)),
+                Err(Unread::TooLarge) => Ok(Fetched::TooLarge),
+                Err(Unread::Broken(_)) => Err("the registry's answer cannot be read".to_owned()),
+            },
+            StatusCode::NOT_FOUND => Ok(Fetched::Absent),
             status => Err(format!("the registry answers with status {status}")),
         }
     }
@@ -224,6 +277,10 @@ impl Service {
     async fn judge(self: &Arc<Self>, line: &IndexLine, state: NameState, body: Bytes) -> Result<Verdict, String> {
         let digest = Sha256Digest::of(&body);
         if line.checksum.parse::<Sha256Digest>().ok() != Some(digest) {
+            // An error page is no archive; cargo does not build it either.
+            if !body.starts_with(&GZIP) {
+                return Err("the registry answers no archive".to_owned());
+            }
             return Ok(Verdict::Refuse(vec![download::other_bytes(&digest)]));
         }
         let evidence = self.evidence(&digest).await;
@@ -241,8 +298,7 @@ impl Service {
         decided.map_err(|error| error.to_string())
     }
 
-    async fn yank(&self, line: &IndexLine, findings: &[Finding], headers: &HeaderMap) -> Look {
-        let (name, version) = (&line.description.name, &line.description.version);
+    async fn yank(&self, name: &str, version: &str, findings: &[Finding], headers: &HeaderMap) -> Look {
         let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
         let causes: Vec<&str> = findings.iter().map(|finding| finding.cause.as_str()).collect();
         let api = match index::upstream_config(self, headers).await {
@@ -279,6 +335,8 @@ fn delay_secs(tries: u32) -> i64 {
 }
 
 const LONGEST_SECS: i64 = 3600;
+/// How a gzip member begins [RFC 1952 §2.3.1].
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// How often the queue is looked at when nothing comes in.
 const PAUSE: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_mins(1);

@@ -17,9 +17,13 @@ use serde_json::{Map, Value};
 use verify::Sha256Digest;
 
 use super::{
-    Service, end_to_end,
+    Service,
+    download::index_path,
+    end_to_end,
     files::{FileKey, IndexFile},
-    read_bounded, relay, unavailable,
+    instead,
+    names::is_plain,
+    read_bounded,
 };
 
 /// What the registry's `config.json` says.
@@ -45,19 +49,17 @@ pub(super) async fn upstream_config(service: &Service, headers: &HeaderMap) -> R
 
 async fn fetch_config(service: &Service, headers: &HeaderMap) -> Result<UpstreamConfig, Response> {
     let url = format!("{}config.json", service.config.upstream.index);
-    let headers = service.reading(&url, credentials(headers));
-    let request = service.http.get(url).headers(headers);
-    let answer = request.send().await.map_err(|error| unavailable(&error))?;
+    let answer = service.ask(&url, credentials(headers)).await?;
     if answer.status() != StatusCode::OK {
-        return Err(relay(answer));
+        return Err(instead(answer));
     }
     let body = read_bounded(answer, CONFIG_BYTES).await?;
     let malformed = || (StatusCode::BAD_GATEWAY, "config.json of the registry is malformed\n").into_response();
     let document: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| malformed())?;
     let text = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(UpstreamConfig {
-        api: text("api"),
-        download: text("dl").ok_or_else(malformed)?,
+        api: text("api").map(|api| service.config.behind(&api)),
+        download: service.config.behind(&text("dl").ok_or_else(malformed)?),
         document,
     })
 }
@@ -94,15 +96,32 @@ pub(super) async fn file(
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let key = FileKey::new(path, &headers);
-    let kept = service.files.find(&key);
-    let kept = match kept {
-        Some(file) if file.is_fresh() => return file.answer(&headers),
-        kept => kept,
-    };
-    match service.fetch_file(key, &headers, kept).await {
-        Ok(file) => file.answer(&headers),
-        Err(answer) => answer,
+    service.index_file(path, headers).await
+}
+
+impl Service {
+    /// What of the index a path names, also at the registry's own path: `config.json`, or the path of an index file.
+    pub(super) fn part_of_index<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let own = self.config.upstream.index.path();
+        let part = path.strip_prefix("/index/").or_else(|| path.strip_prefix(own))?;
+        (part == CONFIG || is_index_path(part)).then_some(part)
+    }
+
+    pub(super) async fn index_file(self: Arc<Self>, path: String, headers: HeaderMap) -> Response {
+        if !is_index_path(&path) {
+            return (StatusCode::NOT_FOUND, "no index file has such a path\n").into_response();
+        }
+        let service = self;
+        let key = FileKey::new(path, &headers);
+        let kept = service.files.find(&key);
+        let kept = match kept {
+            Some(file) if file.is_fresh() => return file.answer(&headers),
+            kept => kept,
+        };
+        match service.fetch_file(key, &headers, kept).await {
+            Ok(file) => file.answer(&headers),
+            Err(answer) => answer,
+        }
     }
 }
 
@@ -115,7 +134,7 @@ impl Service {
         kept: Option<Arc<IndexFile>>,
     ) -> Result<Arc<IndexFile>, Response> {
         let url = format!("{}{}", self.config.upstream.index, key.path());
-        let mut forwarded = self.reading(&url, credentials(headers));
+        let mut forwarded = credentials(headers);
         if let Some(agent) = headers.get(header::USER_AGENT) {
             forwarded.insert(header::USER_AGENT, agent.clone());
         }
@@ -123,15 +142,14 @@ impl Service {
         if let Some(tag) = tag {
             forwarded.insert(header::IF_NONE_MATCH, tag);
         }
-        let answer = self.http.get(url).headers(forwarded).send().await;
-        let answer = answer.map_err(|error| unavailable(&error))?;
+        let answer = self.ask(&url, forwarded).await?;
         if answer.status() == StatusCode::NOT_MODIFIED
             && let Some(file) = kept
         {
             return Ok(self.files.keep(key, file.renewed()));
         }
         if answer.status() != StatusCode::OK {
-            return Err(relay(answer));
+            return Err(instead(answer));
         }
         let mut kept_headers = end_to_end(answer.headers());
         let upstream_tag = kept_headers.get(header::ETAG).cloned();
@@ -215,7 +233,7 @@ impl Service {
 
     fn held_against_manifest(&self, name: &str, line: &IndexLine) -> Line {
         let digest = line.checksum.parse::<Sha256Digest>().ok();
-        let Some(inside) = digest.and_then(|digest| self.ledger.description(&digest).ok().flatten()) else {
+        let Some(inside) = digest.and_then(|digest| self.inside(&digest).ok().flatten()) else {
             return Line::Unseen;
         };
         let differences = inside.differences(&line.description);
@@ -230,6 +248,12 @@ impl Service {
     }
 }
 
+/// Whether it is the path of some crate's index file.
+fn is_index_path(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    is_plain(name) && path.to_lowercase() == index_path(name)
+}
+
 /// Authorization alone: what the registry needs to know the caller.
 pub(super) fn credentials(headers: &HeaderMap) -> HeaderMap {
     let named = headers
@@ -238,6 +262,7 @@ pub(super) fn credentials(headers: &HeaderMap) -> HeaderMap {
     named.into_iter().collect()
 }
 
+pub(super) const CONFIG: &str = "config.json";
 const CONFIG_BYTES: usize = 64 << 10;
 const KEPT_FOR: Duration = Duration::from_mins(1);
 /// The largest index file of crates.io is under 4 MiB.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
+use tokio::time::timeout;
 
 use super::{Service, download, index, now};
 use crate::{
+    RegistryPolicy,
     decision::{Finding, NameState},
     policy::FirstPublish,
     refusal::Refusal,
@@ -13,17 +15,22 @@ use crate::{
 
 impl Service {
     /// Whether the registry has a crate of this name; asked only when the policy cares.
-    pub(super) async fn name_state(&self, name: &str, headers: &HeaderMap) -> NameState {
-        if self.policy().first_publish() == FirstPublish::Open {
+    pub(super) async fn name_state(&self, policy: &RegistryPolicy, name: &str, headers: &HeaderMap) -> NameState {
+        if policy.first_publish() == FirstPublish::Open {
             return NameState::Taken;
         }
+        self.state_in_index(name, headers).await
+    }
+
+    /// Whether the registry has a crate of this name.
+    pub(super) async fn state_in_index(&self, name: &str, headers: &HeaderMap) -> NameState {
         if !is_plain(name) {
             return NameState::New;
         }
         match self.index_status(name, headers).await {
-            Ok(StatusCode::OK) => NameState::Taken,
-            Ok(StatusCode::NOT_FOUND | StatusCode::GONE) => NameState::New,
-            Ok(status) => {
+            Some(StatusCode::OK) => NameState::Taken,
+            Some(StatusCode::NOT_FOUND | StatusCode::GONE) => NameState::New,
+            Some(status) => {
                 tracing::warn!(
                     status = status.as_u16(),
                     krate = name,
@@ -31,8 +38,8 @@ impl Service {
                 );
                 NameState::Unknown
             }
-            Err(error) => {
-                tracing::warn!(%error, krate = name, "the index cannot be asked whether a name is new");
+            None => {
+                tracing::warn!(krate = name, "the index cannot be asked whether a name is new");
                 NameState::Unknown
             }
         }
@@ -40,18 +47,14 @@ impl Service {
 
     /// Whether the registry shows these credentials the crate: nobody else is told who published it.
     pub(super) async fn is_shown(&self, name: &str, headers: &HeaderMap) -> bool {
-        is_plain(name)
-            && self
-                .index_status(name, headers)
-                .await
-                .is_ok_and(|status| status == StatusCode::OK)
+        is_plain(name) && self.index_status(name, headers).await == Some(StatusCode::OK)
     }
 
-    async fn index_status(&self, name: &str, headers: &HeaderMap) -> Result<StatusCode, reqwest::Error> {
+    /// None when the index cannot be asked, which is in the log.
+    async fn index_status(&self, name: &str, headers: &HeaderMap) -> Option<StatusCode> {
         let url = format!("{}{}", self.config.upstream.index, download::index_path(name));
-        let headers = self.reading(&url, index::credentials(headers));
-        let request = self.http.get(url).headers(headers);
-        Ok(request.timeout(INDEX_LIMIT).send().await?.status())
+        let answer = timeout(INDEX_LIMIT, self.ask(&url, index::credentials(headers))).await;
+        Some(answer.ok()?.ok()?.status())
     }
 
     /// A refusal in words; who published before is told when `reader` may know it.
@@ -77,7 +80,7 @@ impl Service {
 }
 
 /// Whether a name can be part of an index path.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     !name.is_empty() && name.bytes().all(plain)
 }

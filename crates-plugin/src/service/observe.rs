@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 use verify::Sha256Digest;
 
-use super::{Service, deferred, index, unavailable};
+use super::{DOWNLOAD, Service, deferred, in_words, index, unavailable};
 use crate::{Config, decision::Evidence};
 
 /// What may run at once.
@@ -45,6 +45,9 @@ pub(super) async fn observe(State(service): State<Arc<Service>>, request: Reques
         .within_limits(&route, request, next)
         .instrument(span.clone())
         .await;
+    if route == DOWNLOAD {
+        response = in_words(response);
+    }
     let status = response.status();
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -98,7 +101,7 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     }
     let asked = tokio::task::spawn_blocking(move || {
         let key = service.key(NOBODY, &service.policy());
-        service.ledger.is_admitted(&key)?;
+        service.ledger.ground(&key)?;
         service
             .records
             .is_attested("", "")

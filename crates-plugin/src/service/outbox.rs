@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::HeaderMap;
 use verify::{Budget, Bundle, Sha256Digest, UnixTime, signing_config::ClientTrustConfig};
 
-use super::{Service, StartError, now};
+use super::{Service, StartError, exchange, hook, now};
 use crate::{
     Config, RegistryPolicy,
     attest::{AttestError, Attestor, Names, Session},
@@ -18,6 +18,7 @@ use crate::{
         LedgerError,
         outbox::{Facts, StatementKind, Upload},
     },
+    trusted_publishing::RegistryToken,
 };
 
 /// Why an upload is not finished yet.
@@ -102,10 +103,10 @@ impl Service {
 
     async fn finish(&self, upload: &Upload) -> Result<(), Delay> {
         if !upload.accepted {
-            if !self.has_in_index(upload, &HeaderMap::new()).await {
+            if !self.has_in_index(upload, &self.own_credentials()).await {
                 return Err(Delay::NotInIndex);
             }
-            self.ledger.accept_upload(&upload.archive, now())?;
+            self.ledger.accept_upload(upload, now())?;
         }
         let Some(attestor) = &self.attestor else {
             return Ok(());
@@ -166,6 +167,13 @@ impl Service {
         }
     }
 
+    /// The registry's own token, where the gate has one: an index may be shown with a token only.
+    fn own_credentials(&self) -> HeaderMap {
+        let exchange = self.exchange.as_ref().map(exchange::Exchange::registry_token);
+        let token = exchange.or_else(|| self.receiver.as_ref().map(hook::Receiver::registry_token));
+        token.map(RegistryToken::header).unwrap_or_default()
+    }
+
     /// Whether the registry's index names this version with the very bytes of the upload.
     pub(super) async fn has_in_index(&self, upload: &Upload, headers: &HeaderMap) -> bool {
         let line = self.index_line(&upload.name, &upload.version, headers).await;
@@ -177,7 +185,7 @@ impl Service {
 pub(super) fn upload(admission: &Admission, evidence: &Evidence, policy: &RegistryPolicy) -> Upload {
     let (level, inputs) = match &admission.ground {
         Ground::Attested { level, statements } => (Some(*level), used(statements, evidence)),
-        Ground::Exception(_) | Ground::Unlisted => (None, Vec::new()),
+        Ground::Exception { .. } | Ground::Unlisted => (None, Vec::new()),
     };
     Upload {
         archive: admission.digest,

@@ -6,15 +6,16 @@ use axum::{
     body::{Body, to_bytes},
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 use bytes::Bytes;
 use package::PublishRequest;
 use serde_json::{Value, json};
 use verify::Sha256Digest;
 
-use super::{Service, deferred, end_to_end, fault, index, now, outbox, read_bounded, unavailable};
+use super::{Service, deferred, end_to_end, errors, exchange, fault, index, now, outbox, read_bounded, unavailable};
 use crate::{
+    RegistryPolicy,
     crash::CrashPoint,
     decision::{Admission, Candidate, Evidence, Finding, NameState, Verdict},
     ledger::{LedgerError, outbox::Upload},
@@ -40,16 +41,21 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &[malformed(&error)]),
     };
     let name = &claimed.name;
-    let headers = match service.authorized(name, &headers) {
+    let policy = service.policy();
+    let exchanged = exchange::is_exchanged(&headers);
+    let headers = match service.authorized(&policy, name, &headers) {
         Ok(headers) => headers,
         Err(answer) => return *answer,
     };
+    if exchanged && let Err(answer) = service.may_upload_new(&policy, name, &headers).await {
+        return *answer;
+    }
     let evidence = service.evidence(&digest).await;
-    let state = service.name_state(name, &headers).await;
+    let state = service.name_state(&policy, name, &headers).await;
     let (deciding, bytes) = (service.clone(), body.clone());
-    let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &bytes, &evidence, state)).await;
+    let verdict = tokio::task::spawn_blocking(move || decide(&deciding, &policy, &bytes, &evidence, state)).await;
     match verdict {
-        Ok(Ok(Decision::Admit(admission, upload))) => forward(&service, &headers, body, &admission, upload).await,
+        Ok(Ok(Decision::Admit(admission, begun))) => forward(&service, &headers, body, &admission, begun).await,
         Ok(Ok(Decision::Refuse(findings))) => {
             let reader = service.is_shown(name, &headers).await;
             let text = service.refusal(name, &claimed.version, &findings, reader);
@@ -64,9 +70,16 @@ pub(super) async fn publish(State(service): State<Arc<Service>>, headers: Header
 
 /// A verdict, and with an admission the upload as the ledger has it.
 enum Decision {
-    Admit(Box<Admission>, Upload),
+    Admit(Box<Admission>, Begun),
     Refuse(Vec<Finding>),
     Defer,
+}
+
+/// An upload as the ledger has it.
+struct Begun {
+    upload: Upload,
+    /// Whether the ledger did not have it before.
+    fresh: bool,
 }
 
 /// Why there is no verdict.
@@ -76,7 +89,13 @@ enum Halt {
 }
 
 /// Decides; verdict and upload are durable when it returns.
-fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) -> Result<Decision, Halt> {
+fn decide(
+    service: &Service,
+    policy: &RegistryPolicy,
+    body: &[u8],
+    evidence: &Evidence,
+    name: NameState,
+) -> Result<Decision, Halt> {
     let request = PublishRequest::split(body).map_err(Halt::Malformed)?;
     let claimed = request.description(&service.registries).map_err(Halt::Malformed)?;
     let candidate = Candidate {
@@ -85,17 +104,18 @@ fn decide(service: &Service, body: &[u8], evidence: &Evidence, name: NameState) 
         archive: request.archive,
         claimed: Some(&claimed),
     };
-    let policy = service.policy();
-    let verdict = service.decide(&policy, &candidate, evidence, name);
+    let verdict = service.decide(policy, &candidate, evidence, name);
     match verdict.map_err(Halt::Ledger)? {
         Verdict::Admit(admission) => {
-            let upload = outbox::upload(&admission, evidence, &policy);
-            if service.attestor.is_some() {
+            let upload = outbox::upload(&admission, evidence, policy);
+            let fresh = if service.attestor.is_some() {
                 let begun = service.ledger.begin_upload(&upload, outbox::after_forwarding());
-                begun.map_err(Halt::Ledger)?;
-            }
+                begun.map_err(Halt::Ledger)?
+            } else {
+                true
+            };
             CrashPoint::UploadKept.reach();
-            Ok(Decision::Admit(Box::new(admission), upload))
+            Ok(Decision::Admit(Box::new(admission), Begun { upload, fresh }))
         }
         Verdict::Refuse(findings) => Ok(Decision::Refuse(findings)),
         Verdict::Defer => Ok(Decision::Defer),
@@ -108,7 +128,7 @@ async fn forward(
     headers: &HeaderMap,
     body: Bytes,
     admission: &Admission,
-    upload: Upload,
+    begun: Begun,
 ) -> Response {
     let api = match index::upstream_config(service, headers).await {
         Ok(config) => config.api.clone(),
@@ -127,18 +147,18 @@ async fn forward(
     let (mut status, mut kept) = (answer.status(), end_to_end(answer.headers()));
     let mut bytes = match read_bounded(answer, ANSWER_BYTES).await {
         Ok(bytes) => bytes,
-        Err(answer) => return answer,
+        Err(unread) => return unread.into(),
     };
     CrashPoint::Forwarded.reach();
     let mut news = vec![admission.ground.to_string()];
     news.extend(admission.warnings.iter().map(ToString::to_string));
     let mut accepted = status.is_success() && !says_errors(&bytes);
-    if !accepted && may_be_a_repeat(status) && service.has_in_index(&upload, headers).await {
+    if !accepted && may_be_a_repeat(status) && service.has_in_index(&begun.upload, headers).await {
         news.push("the registry had these very bytes already".to_owned());
         (accepted, status, bytes) = (true, StatusCode::OK, b"{}".to_vec());
         kept = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     }
-    if let Err(error) = settle(service, &upload, accepted, status).await {
+    if let Err(error) = settle(service, begun, accepted, status).await {
         return fault(error.as_ref());
     }
     if accepted {
@@ -153,16 +173,21 @@ async fn forward(
 /// Keeps what became of the upload, and has an accepted one attested: nobody waits for that.
 async fn settle(
     service: &Arc<Service>,
-    upload: &Upload,
+    Begun { upload, fresh }: Begun,
     accepted: bool,
     status: StatusCode,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (keeping, archive) = (Arc::clone(service), upload.archive);
+    let (keeping, name) = (Arc::clone(service), upload.name.clone());
     let keep = move || {
         if accepted {
-            keeping.ledger.accept_upload(&archive, now()).map(drop)
-        } else if status.is_client_error() || status.is_success() {
-            keeping.ledger.forget_upload(&archive)
+            // Nothing is attested, and nothing recorded, where nobody signs.
+            if keeping.attestor.is_none() {
+                return Ok(());
+            }
+            keeping.ledger.accept_upload(&upload, now()).map(drop)
+        } else if fresh && (status.is_client_error() || status.is_success()) {
+            // Of one that was known, an earlier try may have arrived, and an index may lag.
+            keeping.ledger.forget_upload(&upload.archive)
         } else {
             Ok(())
         }
@@ -170,7 +195,7 @@ async fn settle(
     tokio::task::spawn_blocking(keep).await??;
     if accepted {
         CrashPoint::AcceptanceKept.reach();
-        service.files.forget_crate(&upload.name);
+        service.files.forget_crate(&name);
         service.accepted.notify_one();
     }
     Ok(())
@@ -215,7 +240,7 @@ pub(super) fn refuse(status: StatusCode, findings: &[Finding]) -> Response {
 }
 
 fn refuse_as(status: StatusCode, text: &str) -> Response {
-    (status, axum::Json(json!({ "errors": [{ "detail": text }] }))).into_response()
+    errors(status, text)
 }
 
 fn malformed(error: &package::Error) -> Finding {
