@@ -11,6 +11,7 @@ use tests::{
     http::{self, Answer},
     issuer::{Algorithm, Profile},
     project::Project,
+    registry,
     run::Outcome,
 };
 
@@ -122,6 +123,76 @@ fn unmodified_cargo_publishes_with_an_exchanged_token_and_only_what_it_was_given
     let seen = scene.registry.requests();
     let leaked = seen.iter().filter_map(|request| request.authorization.as_deref());
     assert!(!leaked.into_iter().any(|value| value.contains("cio_tp_")));
+}
+
+/// What the rule says of the crate's name.
+fn naming(issuer: &Issuer, crates: &str) -> String {
+    let rule = only_ferris(issuer).replace("[\"crockford\"]", crates);
+    format!("{rule}owner-id = \"9919001\"\n")
+}
+
+const EXCEPTED: &str = "[[exception]]\ncrate = \"crockford\"\nversion = \"0.3.1\"\n\
+                        reason = \"this test is about tokens\"\nexpires = 2999-12-31\n";
+
+#[test]
+fn an_exchanged_token_uploads_no_new_crate_under_a_pattern() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let pattern = format!("{}{EXCEPTED}", naming(&scene.issuer, "[\"crock*\"]"));
+    scene.gate.change_policy(&pattern);
+    let refused = scene.publish(&project, &scene.upload_token());
+    assert!(refused.stderr.contains("gate-upload-new"), "{}", refused.said());
+    assert_eq!(scene.registry.uploads().len(), 0, "nothing reached the registry");
+    // It may once the crate is there,
+    let early = scene.workshop.next_version(&project, "0.3.0").expect("a version");
+    let first = scene.cargo(&early, &["publish", "--registry", "bare", "--allow-dirty"]);
+    assert_eq!(first.code, Some(0), "{}", first.said());
+    let project = scene.workshop.next_version(&early, "0.3.1").expect("a version");
+    let published = scene.publish(&project, &scene.upload_token());
+    assert_eq!(published.code, Some(0), "{}", published.said());
+}
+
+#[test]
+fn any_change_of_a_rule_takes_its_tokens_back() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let policy = format!("{}{EXCEPTED}", naming(&scene.issuer, "[\"crockford\"]"));
+    scene.gate.change_policy(&policy);
+    let token = scene.upload_token();
+    let stricter = policy.replacen("owner-id", "runner = \"github-hosted\"\nowner-id", 1);
+    scene.gate.change_policy(&stricter);
+    let refused = scene.publish(&project, &token);
+    assert!(refused.stderr.contains("gate-upload-crate"), "{}", refused.said());
+    scene.gate.change_policy(&format!("# the same rule\n{policy}"));
+    let published = scene.publish(&project, &token);
+    assert_eq!(published.code, Some(0), "{}", published.said());
+}
+
+/// Cargo shows its token for every read there, also for the archives that the verification build needs.
+#[test]
+fn an_exchanged_token_reads_index_and_archives_of_a_registry_that_wants_to_know_its_readers() {
+    let options = registry::Options {
+        auth_required: true,
+        ..registry::Options::default()
+    };
+    let binary = Path::new(env!("CARGO_BIN_EXE_sandbox"));
+    let scene = Scene(Gatehouse::open(binary, |issuer| setting(issuer).before(options)).expect("a gate"));
+    let token = scene.upload_token();
+    let published = scene.publish(&scene.project("crockford"), &token);
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    for path in [
+        "/index/config.json",
+        "/index/cr/oc/crockford",
+        "/dl/crockford/0.3.1/download",
+    ] {
+        let url = format!("{}{path}", scene.gate.url());
+        let asked = |token: &str| {
+            let answer = http::request("GET", &url, &[("authorization", token)], b"").expect("an answer");
+            answer.status
+        };
+        let altered = format!("{}{}", &token[..38], if token.ends_with('0') { '1' } else { '0' });
+        assert_eq!((asked(&token), asked(&altered)), (200, 403), "{path}");
+    }
 }
 
 #[test]

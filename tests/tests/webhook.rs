@@ -12,6 +12,7 @@ use tests::{
     Gatehouse, Issuer,
     gatehouse::{Setting, only_ferris},
     http::{self, Answer},
+    project::Project,
 };
 
 const KEY: &[u8] = b"a secret of thirty-two bytes, ok";
@@ -43,25 +44,36 @@ fn setting(issuer: &Issuer) -> Setting {
 
 impl Scene {
     fn open() -> Self {
+        Self::open_with(setting)
+    }
+
+    fn open_with(setting: impl FnOnce(&Issuer) -> Setting) -> Self {
         let binary = Path::new(env!("CARGO_BIN_EXE_sandbox"));
         Self(Gatehouse::open(binary, setting).expect("a gate"))
     }
 
     /// Publishes past the gate, and gives the version.
     fn publish(&self, name: &str) -> String {
-        let project = self.project(name);
-        let outcome = self.cargo(&project, &["publish", "--registry", "bare", "--allow-dirty"]);
+        self.publish_as(&self.project(name))
+    }
+
+    fn publish_as(&self, project: &Project) -> String {
+        let outcome = self.cargo(project, &["publish", "--registry", "bare", "--allow-dirty"]);
         assert_eq!(outcome.code, Some(0), "{}", outcome.said());
-        project.version
+        project.version.clone()
     }
 
     fn deliver(&self, id: &str, key: &[u8], name: &str, version: &str) -> Answer {
+        self.deliver_event("crate_add", id, key, name, version)
+    }
+
+    fn deliver_event(&self, event: &str, id: &str, key: &[u8], name: &str, version: &str) -> Answer {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("after 1970")
             .as_secs();
         let data = json!({"crate_name": name, "crate_version": version});
-        let body = json!({"type": "crate_add", "timestamp": "now", "data": data}).to_string();
+        let body = json!({"type": event, "timestamp": "now", "data": data}).to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let signature = hmac::sign(&key, format!("{id}.{now}.{body}").as_bytes());
         let (now, signature) = (now.to_string(), format!("v1,{}", STANDARD.encode(signature)));
@@ -151,4 +163,76 @@ fn nothing_is_yanked_while_the_store_is_away_and_a_queued_hint_survives_a_kill()
     let ready = http::get(&format!("{}/readyz", scene.gate.url())).expect("an answer");
     assert_eq!(ready.status, 200, "{}", ready.text());
     assert!(ready.header("x-request-id").is_some());
+}
+
+#[test]
+fn what_cannot_be_judged_is_yanked_and_not_put_off_for_ever() {
+    let mut scene = Scene::open();
+    let (excepted, large) = (scene.publish("telltale"), scene.publish("crockford"));
+    assert_eq!(scene.deliver("msg_1", KEY, "telltale", &excepted).status, 202);
+    wait("admitted", || {
+        scene.metrics().contains("gate_hints_total{outcome=\"admitted\"} 1")
+    });
+    // Two lines of the version that was admitted: cargo may take either.
+    scene
+        .registry
+        .add_line("telltale", &excepted, |line| line["deps"] = json!([]));
+    assert_eq!(scene.deliver("msg_2", KEY, "telltale", &excepted).status, 202);
+    wait("yanked", || scene.is_yanked("telltale", &excepted));
+    scene.gate.wait_for_log("gate-index-line");
+
+    let size = scene
+        .registry
+        .version("crockford", &large)
+        .expect("published")
+        .bytes
+        .len();
+    scene.gate.kill();
+    let file = scene.gate.file("gate.toml");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, format!("archive-bytes = {}\n{text}", size - 1)).expect("a configuration");
+    scene.gate.serve().expect("a gate");
+    assert_eq!(scene.deliver("msg_3", KEY, "crockford", &large).status, 202);
+    wait("yanked", || scene.is_yanked("crockford", &large));
+    scene.gate.wait_for_log("package-too-large");
+}
+
+/// A thief's second version does not make the first one's name his.
+#[test]
+fn a_name_is_new_until_something_under_it_was_let_through() {
+    let reserved = |_: &Issuer| {
+        let policy = "unlisted = \"admit\"\nfirst-publish = \"reserved\"\n";
+        Setting::policy(policy)
+            .sections("[webhook]\nsecret-file = \"hook-secret\"\nregistry-token-file = \"registry-token\"\n")
+            .file("hook-secret", format!("whsec_{}\n", STANDARD.encode(KEY)))
+    };
+    let scene = Scene::open_with(reserved);
+    // Of before the gate: nobody hinted at it, so its name is taken.
+    let old = scene.project("crockford");
+    scene.publish_as(&old);
+    let new = scene.publish_as(&scene.next_version(&old, "0.3.2"));
+    assert_eq!(
+        scene
+            .deliver_event("crate_update", "msg_1", KEY, "crockford", &new)
+            .status,
+        202
+    );
+    wait("admitted", || {
+        scene.metrics().contains("gate_hints_total{outcome=\"admitted\"} 1")
+    });
+    assert!(!scene.is_yanked("crockford", &new));
+
+    let taken = scene.project("telltale");
+    let first = scene.publish_as(&taken);
+    let second = scene.publish_as(&scene.next_version(&taken, "1.0.1"));
+    assert_eq!(scene.deliver("msg_2", KEY, "telltale", &first).status, 202);
+    wait("yanked", || scene.is_yanked("telltale", &first));
+    assert_eq!(
+        scene
+            .deliver_event("crate_update", "msg_3", KEY, "telltale", &second)
+            .status,
+        202
+    );
+    wait("yanked", || scene.is_yanked("telltale", &second));
+    scene.gate.wait_for_log("gate-new-name");
 }

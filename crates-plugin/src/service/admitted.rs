@@ -1,7 +1,7 @@
 //! What was admitted under the policy in force, so that a download costs a map look-up.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{PoisonError, RwLock},
 };
 
@@ -15,6 +15,8 @@ pub(super) struct Admitted(RwLock<Kept>);
 struct Kept {
     policy: Sha256Digest,
     archives: HashMap<(String, String), Known>,
+    /// Of which the registry served other bytes than were admitted.
+    doubted: HashSet<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,7 @@ impl Admitted {
         Self(RwLock::new(Kept {
             policy,
             archives: HashMap::new(),
+            doubted: HashSet::new(),
         }))
     }
 
@@ -59,16 +62,31 @@ impl Admitted {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if kept.policy == *policy {
             let served = (name.to_owned(), version.to_owned());
+            kept.doubted.remove(&served);
             kept.archives.insert(served, Known { digest, until });
         }
     }
 
-    /// The registry serves other bytes now: the next download is looked at anew.
-    pub(super) fn forget(&self, name: &str, version: &str) {
+    /// The registry serves other bytes now: the next download is looked at anew, and whole.
+    pub(super) fn doubt(&self, name: &str, version: &str) {
+        let served = (name.to_owned(), version.to_owned());
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        kept.archives.remove(&(name.to_owned(), version.to_owned()));
+        kept.archives.remove(&served);
+        if kept.doubted.len() >= MOST_DOUBTED {
+            kept.doubted.clear();
+        }
+        kept.doubted.insert(served);
+    }
+
+    /// Whether an admission that the ledger has says nothing of what the registry serves.
+    pub(super) fn is_doubted(&self, name: &str, version: &str) -> bool {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        kept.doubted.contains(&(name.to_owned(), version.to_owned()))
     }
 }
+
+/// A registry that is wrong about more is looked at again for some of them.
+const MOST_DOUBTED: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -93,8 +111,11 @@ mod tests {
         assert_eq!(admitted.find("a", "1.0.0", at(0)), None);
         admitted.keep(&NEW, "a", "1.0.0", DIGEST, None);
         assert_eq!(admitted.find("a", "1.0.0", at(0)), Some(DIGEST));
-        admitted.forget("a", "1.0.0");
+        admitted.doubt("a", "1.0.0");
         assert_eq!(admitted.find("a", "1.0.0", at(0)), None);
+        assert!(admitted.is_doubted("a", "1.0.0"));
+        admitted.keep(&NEW, "a", "1.0.0", DIGEST, None);
+        assert!(!admitted.is_doubted("a", "1.0.0"));
     }
 
     #[test]

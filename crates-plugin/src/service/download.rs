@@ -83,8 +83,8 @@ impl Service {
             }
             StatusCode::OK if *method == Method::GET => {
                 let served = (Arc::clone(self), name.to_owned(), version.to_owned());
-                let forget = move || served.0.admitted.forget(&served.1, &served.2);
-                checked(answer, digest, headers, forget)
+                let doubt = move || served.0.admitted.doubt(&served.1, &served.2);
+                checked(answer, digest, headers, doubt)
             }
             StatusCode::PARTIAL_CONTENT => plain(
                 StatusCode::BAD_GATEWAY,
@@ -113,7 +113,7 @@ impl Service {
             return Ok(response);
         }
         tracing::error!(%digest, krate = name, version, "the registry serves other bytes than were admitted");
-        self.admitted.forget(name, version);
+        self.admitted.doubt(name, version);
         match self.first_time(name, version, headers).await? {
             Seen::Now(body) => Ok(archive_answer(body.clone(), body.len())),
             Seen::Admitted(digest) => Err(refuse(&[other_bytes(&digest)])),
@@ -145,7 +145,8 @@ impl Service {
         // An exception that was admitted once holds as long as it lasts.
         let until = until.filter(|_| ground.as_deref() == Some(EXCEPTION));
         let holds = ground.is_some_and(|ground| ground != EXCEPTION || until.is_some());
-        if holds && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
+        let doubted = self.admitted.is_doubted(name, version);
+        if holds && !doubted && inside.is_some_and(|inside| inside.differences(&line.description).is_empty()) {
             // Somebody may have been told something else until the archive was known; nobody is any more.
             if let Some(refusal) = self.disputed(name, version, &line.description) {
                 return Err(refusal);
@@ -327,12 +328,12 @@ fn is_small(answer: &reqwest::Response, asked: &HeaderMap) -> bool {
 }
 
 /// Streams an answer, or the part of it that is asked for, hashing all of it; the last bytes follow only when the digest is the
-/// admitted one, else the connection breaks, and `forget` has the next download looked at anew: that one is told why.
+/// admitted one, else the connection breaks, and `doubt` has the next download looked at anew: that one is told why.
 fn checked(
     answer: reqwest::Response,
     digest: Sha256Digest,
     asked: &HeaderMap,
-    forget: impl FnOnce() + Send + Sync + 'static,
+    doubt: impl FnOnce() + Send + Sync + 'static,
 ) -> Response {
     let mut headers = end_to_end(answer.headers());
     let total = answer.content_length();
@@ -353,7 +354,7 @@ fn checked(
         }
         None => (StatusCode::OK, EVERYTHING),
     };
-    let mut response = Response::new(Body::from_stream(hashed(answer, digest, window, forget)));
+    let mut response = Response::new(Body::from_stream(hashed(answer, digest, window, doubt)));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -362,7 +363,7 @@ fn checked(
 /// State of a stream that is hashed on its way.
 struct Hashing<F> {
     /// What to do when the digest is another.
-    forget: Option<F>,
+    doubt: Option<F>,
     answer: reqwest::Response,
     hash: Sha256,
     offset: u64,
@@ -419,10 +420,10 @@ fn hashed(
     answer: reqwest::Response,
     digest: Sha256Digest,
     window: Window,
-    forget: impl FnOnce() + Send + Sync + 'static,
+    doubt: impl FnOnce() + Send + Sync + 'static,
 ) -> impl stream::Stream<Item = std::io::Result<Bytes>> {
     let state = Hashing {
-        forget: Some(forget),
+        doubt: Some(doubt),
         answer,
         hash: Sha256::new(),
         offset: 0,
@@ -443,8 +444,8 @@ fn hashed(
             let Some(chunk) = state.answer.chunk().await.map_err(std::io::Error::other)? else {
                 if <[u8; 32]>::from(state.hash.clone().finalize()) != digest.0 {
                     tracing::error!(%digest, "the registry serves other bytes than were admitted");
-                    if let Some(forget) = state.forget.take() {
-                        forget();
+                    if let Some(doubt) = state.doubt.take() {
+                        doubt();
                     }
                     return Err(std::io::Error::other("other bytes than were admitted"));
                 }

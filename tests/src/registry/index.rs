@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State as Shared},
+    extract::{Path, Request, State as Shared},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -12,9 +12,43 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{LOGIN, Options, State, Version};
+use super::{KELLNR, LOGIN, Options, State, Version};
 
-pub(super) async fn config(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Response {
+pub(super) async fn config(state: Shared<Arc<State>>, headers: HeaderMap) -> Response {
+    match elsewhere(&state, "config.json") {
+        Some(redirect) => redirect,
+        None => config_here(state, headers).await,
+    }
+}
+
+/// One line of JSON for each version, with an `ETag` over the whole.
+pub(super) async fn file(state: Shared<Arc<State>>, path: Path<String>, headers: HeaderMap) -> Response {
+    match elsewhere(&state, &path) {
+        Some(redirect) => redirect,
+        None => file_here(state, path, headers).await,
+    }
+}
+
+/// The index below the web API, which no other route has.
+pub(super) async fn kellnr(state: Shared<Arc<State>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    match path.strip_prefix(KELLNR).filter(|_| state.lock().options.like_kellnr) {
+        Some("config.json") => config(state, request.headers().clone()).await,
+        Some(rest) => file(state, Path(rest.to_owned()), request.headers().clone()).await,
+        None => (StatusCode::NOT_FOUND, "no such page").into_response(),
+    }
+}
+
+fn elsewhere(state: &State, path: &str) -> Option<Response> {
+    let place = state.lock().options.index_leads_to.clone()?;
+    Some(if place.is_empty() {
+        StatusCode::MULTIPLE_CHOICES.into_response()
+    } else {
+        (StatusCode::FOUND, [("location", format!("{place}{path}"))]).into_response()
+    })
+}
+
+pub(super) async fn config_here(Shared(state): Shared<Arc<State>>, headers: HeaderMap) -> Response {
     if let Some(refusal) = state.refuse_read(&headers) {
         return refusal;
     }
@@ -22,7 +56,9 @@ pub(super) async fn config(Shared(state): Shared<Arc<State>>, headers: HeaderMap
     if options.without_config {
         return (StatusCode::NOT_FOUND, "no such file").into_response();
     }
-    let mut config = json!({"dl": format!("{}/dl/{{crate}}/{{version}}/download", state.base), "api": state.base});
+    let base = options.origin.as_ref().unwrap_or(&state.base);
+    let folder = if options.like_kellnr { KELLNR } else { "/" };
+    let mut config = json!({"dl": format!("{base}{folder}dl/{{crate}}/{{version}}/download"), "api": base});
     if options.auth_required {
         config["auth-required"] = true.into();
     }
@@ -32,8 +68,11 @@ pub(super) async fn config(Shared(state): Shared<Arc<State>>, headers: HeaderMap
     Json(config).into_response()
 }
 
-/// One line of JSON for each version, with an `ETag` over the whole.
-pub(super) async fn file(Shared(state): Shared<Arc<State>>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn file_here(
+    Shared(state): Shared<Arc<State>>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     if let Some(refusal) = state.refuse_read(&headers) {
         return refusal;
     }

@@ -40,6 +40,12 @@ pub struct Options {
     pub attestations: Option<String>,
     /// Whether it has no `config.json`.
     pub without_config: bool,
+    /// Whether index and downloads are laid out as kellnr's, below the web API.
+    pub like_kellnr: bool,
+    /// The origin that `config.json` names, where it is not its own: a registry that is reached through something else.
+    pub origin: Option<String>,
+    /// Where requests for the index are sent instead, by a redirect: this, and the path below the index. Nowhere when empty.
+    pub index_leads_to: Option<String>,
     /// Whether downloads wait until this is false again.
     pub holds_downloads: bool,
     /// Index files as they are answered, by the crate's name, whatever was published.
@@ -88,6 +94,9 @@ pub(crate) struct Inner {
     downloads: usize,
 }
 
+/// Where kellnr keeps its index.
+const KELLNR: &str = "/api/v1/crates/";
+
 /// A crate's upload limit: crates.io has 10 MiB.
 const UPLOAD_LIMIT: usize = 10 * 1024 * 1024;
 
@@ -123,8 +132,10 @@ impl Registry {
     /// Where a gate finds the index, with user name and password where it needs them.
     #[must_use]
     pub fn upstream_index(&self) -> String {
-        let url = format!("{}/index/", self.url());
-        if self.state.lock().options.login_required {
+        let inner = self.state.lock();
+        let folder = if inner.options.like_kellnr { KELLNR } else { "/index/" };
+        let url = format!("{}{folder}", self.url());
+        if inner.options.login_required {
             url.replacen("://", &format!("://{LOGIN}@"), 1)
         } else {
             url
@@ -227,6 +238,10 @@ fn router(state: &Arc<State>) -> Router {
         .route("/index/config.json", get(index::config))
         .route("/index/{*path}", get(index::file))
         .route("/dl/{name}/{version}/download", get(index::download))
+        .route("/api/v1/crates/dl/{name}/{version}/download", get(index::download))
+        .route("/elsewhere/config.json", get(index::config_here))
+        .route("/elsewhere/{*path}", get(index::file_here))
+        .fallback(index::kellnr)
         .route("/api/v1/crates/new", put(api::publish))
         .route("/api/v1/crates", get(api::search))
         .route("/api/v1/crates/{name}/{version}/yank", delete(api::yank))
