@@ -46,6 +46,7 @@ mod observe;
 mod outbox;
 mod publish;
 mod range;
+mod rest;
 mod served;
 
 /// Why the gate cannot start.
@@ -222,6 +223,7 @@ impl Service {
             .fallback(pass)
             .layer(middleware::from_fn_with_state(Arc::clone(&self), exchange::confine))
             .layer(middleware::from_fn_with_state(Arc::clone(&self), observe::observe))
+            .layer(middleware::from_fn(rest::read_rest))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(self)
     }

@@ -390,6 +390,11 @@ async fn requests_that_do_not_hold_are_refused_and_nothing_is_logged() {
         .await
         .unwrap();
     assert_eq!(large.status(), 413);
+    assert_eq!(
+        large.headers()["connection"],
+        "close",
+        "what was not read is in the way"
+    );
     assert_eq!(bench.logged_certificates().await, before);
 }
 
