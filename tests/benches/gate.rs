@@ -34,6 +34,8 @@ const UNSEEN: usize = 200;
 const GLANCE: Duration = Duration::from_millis(5);
 /// Downloads at the same time.
 const AT_ONCE: usize = 100;
+/// After each piece of at most 64 KiB.
+const SLOWLY: Duration = Duration::from_millis(50);
 /// A crate of a usual size, and the largest that crates.io takes.
 const SMALL_BYTES: usize = 20 << 10;
 const LARGE_BYTES: usize = 9 << 20;
@@ -76,7 +78,8 @@ fn measure() -> Result<(), Error> {
         first_verdicts("attested", &gate).await?;
         cached_downloads(&registry, &gate).await?;
         index_files(&registry, &gate).await?;
-        many_large(&gate).await
+        many_large("at full speed", &gate, Duration::ZERO).await?;
+        many_large("read slowly", &gate, SLOWLY).await
     })
 }
 
@@ -196,7 +199,7 @@ async fn index_files(registry: &Registry, gate: &Gate) -> Result<(), Error> {
     Ok(())
 }
 
-async fn many_large(gate: &Gate) -> Result<(), Error> {
+async fn many_large(what: &str, gate: &Gate, pause: Duration) -> Result<(), Error> {
     let path = download("large");
     Connection::open(gate.url()).await?.timed(&path).await?;
     println!("memory of the gate before: {}", memory(gate)?);
@@ -204,6 +207,7 @@ async fn many_large(gate: &Gate) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
         let mut connection = Connection::open(gate.url()).await?;
+        connection.pause = pause;
         let path = path.clone();
         tasks.spawn(async move { connection.timed(&path).await });
     }
@@ -218,7 +222,7 @@ async fn many_large(gate: &Gate) -> Result<(), Error> {
         }
     }
     println!(
-        "{AT_ONCE} downloads of {} MiB at once: {:.1} s; memory of the gate: {} MB at most, after them {}",
+        "{AT_ONCE} downloads of {} MiB at once, {what}: {:.1} s; memory of the gate: {} MB at most, after them {}",
         LARGE_BYTES >> 20,
         begin.elapsed().as_secs_f64(),
         most / 1000,
@@ -285,6 +289,8 @@ struct Connection {
     stream: TcpStream,
     host: String,
     buffer: Vec<u8>,
+    /// What a slow client does after each piece.
+    pause: Duration,
 }
 
 impl Connection {
@@ -296,6 +302,7 @@ impl Connection {
             stream,
             host,
             buffer: vec![0; 64 << 10],
+            pause: Duration::ZERO,
         })
     }
 
@@ -328,6 +335,9 @@ impl Connection {
                 return Err(Error::new("read", "the connection ended"));
             }
             missing = missing.saturating_sub(count);
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
         }
         Ok(begin.elapsed())
     }
