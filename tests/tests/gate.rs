@@ -296,6 +296,8 @@ fn head_range_and_conditional_requests_pass_and_a_range_is_of_admitted_bytes() {
     let asked = |method: &str, headers: &[(&str, &str)]| http::request(method, &url, headers, b"").expect("an answer");
     let head = asked("HEAD", &[]);
     assert_eq!((head.status, head.body.len()), (200, 0));
+    let length = published.bytes.len().to_string();
+    assert_eq!(head.header("content-length"), Some(length.as_str()));
     let part = asked("GET", &[("range", "bytes=5-9")]);
     assert_eq!((part.status, part.body.as_slice()), (206, &published.bytes[5..10]));
     let total = published.bytes.len();

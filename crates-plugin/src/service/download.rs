@@ -90,6 +90,14 @@ impl Service {
                 StatusCode::BAD_GATEWAY,
                 "the registry answered a part of the archive, which was not asked for\n",
             ),
+            StatusCode::OK => {
+                // Of a HEAD: nothing is framed anew.
+                let length = answer.headers().get(header::CONTENT_LENGTH).cloned();
+                let mut head = relay(answer);
+                head.headers_mut()
+                    .extend(length.map(|length| (header::CONTENT_LENGTH, length)));
+                head
+            }
             StatusCode::NOT_MODIFIED => relay(answer),
             _ => instead(answer),
         })
