@@ -43,6 +43,17 @@ impl Arguments {
     /// # Errors
     /// Those of the file and of a malformed token.
     pub(crate) fn token_options(&self, context: &Context, trust: &ClientTrustConfig) -> Result<TokenOptions, Failure> {
+        Ok(TokenOptions {
+            interactive: interactive(context, trust),
+            ..self.without_a_person(context)?
+        })
+    }
+
+    /// The same without a person; for this no trust is needed.
+    ///
+    /// # Errors
+    /// Those of the file and of a malformed token.
+    pub(crate) fn without_a_person(&self, context: &Context) -> Result<TokenOptions, Failure> {
         let given = match (&self.identity_token, &self.identity_token_file) {
             (Some(SecretText(text)), _) => Some(text.to_string()),
             (None, Some(path)) => {
@@ -55,7 +66,6 @@ impl Arguments {
         Ok(TokenOptions {
             explicit,
             ambient: !self.no_ambient,
-            interactive: interactive(context, trust),
             mask: mask(context),
             ..TokenOptions::default()
         })

@@ -109,6 +109,18 @@ pub fn is_offered(options: &TokenOptions, env: &(dyn Fn(&str) -> Option<String> 
     options.ambient && !env.says_yes(DISABLED) && ambient::is_offered(&options.audience, &env)
 }
 
+/// Why no token will be had, as far as can be told without asking for one: the job may not ask its CI, which GitHub and
+/// Forgejo say beforehand. None where it may, where a token was given, or where no CI is to be asked.
+#[must_use]
+pub fn withheld(options: &TokenOptions, env: &(dyn Fn(&str) -> Option<String> + Sync)) -> Option<OidcError> {
+    let env = Environment { read: env };
+    let given = options.explicit.is_some() || !matches!(ambient::from_variable(&env, &options.audience), Ok(None));
+    if given || !options.ambient || env.says_yes(DISABLED) {
+        return None;
+    }
+    ambient::withheld(&env)
+}
+
 /// A token that is asked for late and renewed before it runs out.
 #[derive(Debug)]
 pub struct FreshToken {

@@ -14,7 +14,7 @@ use axum::{
 };
 use client::{
     Class,
-    oidc::{FreshToken, IdentityToken, Mask, OidcError, TokenOptions, TokenSource, is_offered, obtain},
+    oidc::{FreshToken, IdentityToken, Mask, OidcError, TokenOptions, TokenSource, is_offered, obtain, withheld},
 };
 use loopback::{Counter, at, hasty, http, serve, token};
 use serde_json::{Value, json};
@@ -289,6 +289,31 @@ async fn gitlab_reads_the_variable_of_the_audience_and_shows_the_block_to_paste(
         "{}",
         error.hint()
     );
+}
+
+#[test]
+fn what_a_ci_withholds_is_known_without_asking() {
+    let why =
+        |present: &[(&str, &str)]| withheld(&TokenOptions::default(), &environment(present)).map(|error| error.code());
+    let may_ask = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://ci.example"),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "secret"),
+    ];
+    for (job, code) in [
+        (&[("GITHUB_ACTIONS", "true")][..], "E-ID-NOPERM"),
+        (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], "E-ID-FORGEJO"),
+        (&[("FORGEJO_ACTIONS", "true")], "E-ID-FORGEJO"),
+    ] {
+        assert_eq!(why(&[job, &may_ask].concat()), None, "{job:?}");
+        assert_eq!(why(&[job, &may_ask[..1]].concat()), Some(code), "{job:?}");
+        assert_eq!(why(job), Some(code), "{job:?}");
+        // Another source counts, and who asks no CI is denied nothing.
+        assert_eq!(why(&[job, &[("SIGSTORE_ID_TOKEN", "e.e.e")]].concat()), None, "{job:?}");
+        let off = [job, &[("SIGSTORE_OIDC_DISABLE_AMBIENT_PROVIDERS", "1")]].concat();
+        assert_eq!(why(&off), None, "{job:?}");
+    }
+    assert_eq!(why(&[("GITLAB_CI", "true")]), None);
+    assert_eq!(why(&[]), None);
 }
 
 #[test]

@@ -338,3 +338,45 @@ fn our_own_publish_exchanges_right_before_the_upload_and_gives_the_token_back() 
         .expect("a count");
     assert_eq!(out, 0, "the token was given back");
 }
+
+/// With what the Action does by default: no token of the registry, and an exchange where the CI offers an identity.
+#[test]
+fn a_job_that_may_not_ask_for_an_identity_is_told_so_before_anything_is_packaged() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
+    let without = || scene.sigstore_command(&project, release.github_environment_without_permission(&scene.issuer));
+    let event = scene.gate.file("event.json");
+    let fork = json!({"pull_request": {"head": {"repo": {"fork": true}}}});
+    std::fs::write(&event, fork.to_string()).expect("an event");
+    let mut from_fork = without();
+    from_fork.env("GITHUB_EVENT_PATH", &event);
+    let mut at_forgejo = without();
+    at_forgejo.env("FORGEJO_ACTIONS", "true");
+    // A token to sign with is none to exchange.
+    let mut signing_only = without();
+    signing_only.env("SIGSTORE_ID_TOKEN", scene.identity(&json!({"aud": "sigstore"})));
+    let mut asked_for = without();
+    asked_for.arg("--trusted-publishing=always");
+    for (what, mut command, code) in [
+        ("no permission", without(), "E-ID-NOPERM"),
+        ("a fork", from_fork, "E-ID-FORK"),
+        ("Forgejo", at_forgejo, "E-ID-FORGEJO"),
+        ("a token to sign with", signing_only, "E-ID-NOPERM"),
+        ("an exchange that was asked for", asked_for, "E-ID-NOPERM"),
+    ] {
+        let refused = scene.run(&mut command);
+        assert_eq!(refused.code, Some(2), "{what}: {}", refused.said());
+        assert!(
+            refused.stderr.contains(&format!("error[{code}]")) && refused.stderr.contains("hint: "),
+            "{what}: {}",
+            refused.said()
+        );
+        assert!(!refused.stderr.contains("Packaging"), "{what}: {}", refused.said());
+    }
+    assert_eq!(scene.registry.uploads().len(), 0, "nothing reached the registry");
+    let may_ask = release.github_environment(&scene.issuer);
+    let published = scene.run(&mut scene.sigstore_command(&project, may_ask));
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    assert_eq!(scene.registry.uploads().len(), 1);
+}

@@ -3,12 +3,13 @@
 //! No foreign code runs near a token: packaging and the verification build happen in a child without secrets, before any
 //! token is asked for. What is uploaded is what was attested: the upload's token is given out only for that digest.
 
+mod credential;
 mod gate;
 
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, Package};
-use client::oidc::{TokenOptions, gitlab_variable};
+use client::oidc::TokenOptions;
 use serde_json::Value;
 use verify::provenance::Options;
 
@@ -19,7 +20,7 @@ use crate::{
     identity_token,
     lockfile::Lockfile,
     registry::{
-        exchange::{Exchanged, TrustedPublishing, audience, can_exchange, exchange},
+        exchange::{Exchanged, TrustedPublishing, can_exchange, exchange},
         index::{IndexConfig, checksum},
         selection::Registry,
         token::RegistryToken,
@@ -36,7 +37,10 @@ use crate::{
     },
 };
 
-use self::gate::Gate;
+use self::{
+    credential::{naming_gitlab_variable, refuse_without_permission, registry_token},
+    gate::Gate,
+};
 
 /// Arguments of `publish`.
 #[derive(clap::Args, Debug)]
@@ -99,7 +103,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let (releases, registry, target) = match &arguments.crate_file {
         Some(path) => prebuilt(arguments, context, path)?,
-        None => packaged(arguments, context)?,
+        None => packaged(arguments, context, |registry| may_publish(arguments, context, registry))?,
     };
     if arguments.dry_run {
         return preview::show(context, &releases, &registry, &arguments.identity);
@@ -119,13 +123,25 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
 /// # Errors
 /// Those of selection, git and cargo, and of the archives that came of it.
 pub(crate) fn package(arguments: &Arguments, context: &Context) -> Result<Vec<PathBuf>, Failure> {
-    let (releases, _, target) = packaged(arguments, context)?;
+    let (releases, _, target) = packaged(arguments, context, |_| Ok(()))?;
     let path = |release: &Release| target.join("package").join(release.file.file_name());
     Ok(releases.iter().map(path).collect())
 }
 
+/// What can be told before anything is packaged; a dry run needs no permission.
+fn may_publish(arguments: &Arguments, context: &Context, registry: &Registry) -> Result<(), Failure> {
+    if arguments.dry_run {
+        return Ok(());
+    }
+    refuse_without_permission(arguments, context, registry)
+}
+
 /// Steps 1 and 2 of a working tree: package in a scrubbed child, read what came of it.
-fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
+fn packaged(
+    arguments: &Arguments,
+    context: &Context,
+    permitted: impl FnOnce(&Registry) -> Result<(), Failure>,
+) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
     let cargo = Cargo::new(&arguments.keep_env, context.options.quiet, context.options.offline)
         .with_registries(context.registry_indexes());
     let metadata = cargo.metadata(arguments.manifest_path.as_deref())?;
@@ -135,6 +151,7 @@ fn packaged(arguments: &Arguments, context: &Context) -> Result<(Vec<Release>, R
         refuse_dirty(&folders, || cargo.tool("git"))?;
     }
     let registry = registry_of(arguments, context, &packages)?;
+    permitted(&registry)?;
     let selection = selection(arguments, &packages, &registry);
     context.printer.status(
         "Packaging",
@@ -175,6 +192,7 @@ fn prebuilt(
     path: &Path,
 ) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
     let registry = Registry::select(context, arguments.registry.as_deref(), None)?;
+    may_publish(arguments, context, &registry)?;
     let release = Release {
         file: CrateFile::read(path, registry.other_index())?,
         index: registry.other_index().map(str::to_owned),
@@ -407,41 +425,6 @@ impl<'a> Publishing<'a> {
     }
 }
 
-/// The registry's own token; none when an identity is to be exchanged instead. With it, where that depends on what the CI
-/// offers for this registry, why there is no token.
-fn registry_token(
-    arguments: &Arguments,
-    context: &Context,
-    registry: &Registry,
-) -> Result<(Option<RegistryToken>, Option<Failure>), Failure> {
-    let in_ci = || IDENTITY_CIS.iter().any(|name| context.variable(name).is_some());
-    match arguments.trusted_publishing {
-        TrustedPublishing::Always => Ok((None, None)),
-        TrustedPublishing::Never => Ok((Some(RegistryToken::find(context, registry)?), None)),
-        TrustedPublishing::Auto => match RegistryToken::find(context, registry) {
-            Err(missing) if in_ci() => Ok((None, Some(missing))),
-            found => Ok((Some(found?), None)),
-        },
-    }
-}
-
-/// A GitLab job has an identity for those only whom it names; here is how it names the registry.
-fn naming_gitlab_variable(missing: Failure, context: &Context, api: Option<&str>) -> Failure {
-    let (Some(api), Some(_)) = (api, context.variable("GITLAB_CI")) else {
-        return missing;
-    };
-    let audience = audience(api);
-    let exchange = format!(
-        "where the registry knows this project as a trusted publisher, add `{}: {{ aud: {audience} }}` to the job's `id_tokens:`",
-        gitlab_variable(&audience)
-    );
-    let hint = match missing.hint_text() {
-        Some(hint) => format!("{hint}; or, {exchange}"),
-        None => exchange,
-    };
-    missing.hint(hint)
-}
-
 /// The registry that all the packages go to.
 fn registry_of(arguments: &Arguments, context: &Context, packages: &[&Package]) -> Result<Registry, Failure> {
     let mut chosen: Option<Registry> = None;
@@ -530,9 +513,6 @@ impl From<Error> for Failure {
         Self::new(exit, code, &error).hint(hint)
     }
 }
-
-/// What CIs set that may offer a job an identity for the registry: GitHub and Forgejo where it may ask, GitLab in every job.
-const IDENTITY_CIS: [&str; 2] = ["ACTIONS_ID_TOKEN_REQUEST_URL", "GITLAB_CI"];
 
 const EXAMPLES: &str = "\
 Examples:

@@ -31,7 +31,7 @@ pub(super) async fn detect(
 ) -> Result<Option<IdentityToken>, OidcError> {
     let audience = options.audience.as_str();
     let asked = env.text(REQUEST_URL).is_some() && env.text(REQUEST_TOKEN).is_some();
-    if env.says_yes("GITHUB_ACTIONS") || asked {
+    if is_github(env) || asked {
         return github(http, options, env).await.map(Some);
     }
     if env.says_yes("GITLAB_CI") {
@@ -52,6 +52,26 @@ pub(super) fn is_offered(audience: &str, env: &Environment<'_>) -> bool {
     may_ask || (env.says_yes("GITLAB_CI") && env.text(&gitlab_variable(audience)).is_some())
 }
 
+/// Why a job of GitHub or Forgejo will get no token: it may not ask for one.
+pub(super) fn withheld(env: &Environment<'_>) -> Option<OidcError> {
+    let may_ask = env.text(REQUEST_URL).is_some() && env.text(REQUEST_TOKEN).is_some();
+    (is_github(env) && !may_ask).then(|| no_permission(env))
+}
+
+fn is_github(env: &Environment<'_>) -> bool {
+    env.says_yes("GITHUB_ACTIONS") || is_forgejo(env)
+}
+
+fn no_permission(env: &Environment<'_>) -> OidcError {
+    if is_forgejo(env) {
+        OidcError::Forgejo
+    } else if is_fork(env) {
+        OidcError::Fork
+    } else {
+        OidcError::NoPermission
+    }
+}
+
 /// GitHub and Forgejo share variables and protocol; only the remedy for missing permission differs.
 async fn github(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> Result<IdentityToken, OidcError> {
     let source = if is_forgejo(env) {
@@ -60,13 +80,7 @@ async fn github(http: &Http, options: &TokenOptions, env: &Environment<'_>) -> R
         TokenSource::GitHub
     };
     let (Some(url), Some(secret)) = (env.text(REQUEST_URL), env.text(REQUEST_TOKEN).map(Zeroizing::new)) else {
-        return Err(if source == TokenSource::Forgejo {
-            OidcError::Forgejo
-        } else if is_fork(env) {
-            OidcError::Fork
-        } else {
-            OidcError::NoPermission
-        });
+        return Err(no_permission(env));
     };
     let failed = |cause| OidcError::Http {
         origin: source,
