@@ -14,11 +14,13 @@ use axum::{
     http::HeaderMap,
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tests::{
     Registry, Stage,
     action::{RunnerFiles, members, source, variable},
     ci::Release,
+    http,
     issuer::Profile,
     project::{Project, fixture},
     registry::Options,
@@ -178,6 +180,13 @@ impl Scene {
         }
     }
 
+    /// How many entries the signature log of the v1 API has.
+    fn logged(&self) -> u64 {
+        let url = format!("{}/api/v1/log", self.stage.instance.url());
+        let log = http::get(&url).expect("an answer").json();
+        log["treeSize"].as_u64().expect("a size")
+    }
+
     fn published_digest(&self) -> String {
         let version = self.registry.version("crockford", "0.3.1").expect("a version");
         verify::Sha256Digest::of(&version.bytes).to_string()
@@ -282,6 +291,76 @@ fn with_the_public_instance_a_crate_is_published_and_its_files_are_the_evidence(
     assert_eq!(verify(&file), Some(0));
     let other = scene.stage.write("other.crate", "another crate").expect("a file");
     assert_eq!(verify(&other), Some(1));
+}
+
+/// A statement needs no store either, and a bill of materials that another tool made goes with the rest of the evidence.
+#[test]
+fn with_the_public_instance_statements_of_other_tools_are_files_too() {
+    let scene = Scene::open();
+    let trust = scene.public();
+    let step = |inputs: &[(&str, &str)]| {
+        let mut command = scene.publishing(inputs);
+        command
+            .env(variable("instance"), &trust)
+            .env("http_proxy", scene.stage.instance.url())
+            .env("no_proxy", "127.0.0.1");
+        scene.step(command)
+    };
+    let write = |name: &str, text: &str| {
+        let path = scene.stage.write(name, text).expect("a file");
+        path.display().to_string()
+    };
+    let file = write("a.txt", "a");
+    let predicate = write("p.json", r#"{"result": "PASSED"}"#);
+    let attested = step(&[
+        ("command", "attest"),
+        ("crate-files", &file),
+        ("predicate-type", "https://in-toto.io/attestation/test-result/v0.1"),
+        ("predicate-path", &predicate),
+    ])
+    .succeeded();
+    assert!(
+        Path::new(&attested.outputs["bundle-paths"]).is_file(),
+        "{:?}",
+        attested.outputs
+    );
+    assert!(attested.outcome.said().contains("the bundle is in the file alone"));
+
+    let before = scene.logged();
+    let nothing = scene.stage.path("mistyped.json").display().to_string();
+    let other = write("other.json", r#"{"name": "no bill of materials"}"#);
+    for (path, code) in [(&nothing, "file-read"), (&other, "sbom")] {
+        let refused = step(&[("sbom", path)]);
+        refused.refused(2, code);
+        assert!(!refused.outcome.said().contains("Packaging"), "{path}");
+    }
+    assert_eq!(scene.logged(), before, "something was signed");
+    assert!(scene.registry.uploads().is_empty());
+    let spdx = write("bom.spdx.json", r#"{"spdxVersion": "SPDX-2.3", "name": "crockford"}"#);
+    let published = step(&[("sbom", &spdx)]).succeeded();
+    assert_eq!(published.json("published")[0]["cksum"], scene.published_digest());
+    let bundles = published.outputs["bundle-paths"].lines();
+    let all = bundles
+        .filter(|path| path.ends_with(".jsonl"))
+        .map(|path| read(Path::new(path)));
+    let kinds = all.collect::<String>().lines().map(predicate_type).collect::<Vec<_>>();
+    assert_eq!(
+        kinds,
+        [
+            "https://slsa.dev/provenance/v1",
+            "https://spdx.dev/Document/v2.3",
+            "https://in-toto.io/attestation/link/v0.3"
+        ]
+    );
+}
+
+/// What the statement in a bundle means.
+fn predicate_type(bundle: &str) -> String {
+    let bundle: Value = serde_json::from_str(bundle).expect("JSON");
+    let payload = bundle["dsseEnvelope"]["payload"].as_str().expect("a payload");
+    let payload = STANDARD.decode(payload).expect("base64");
+    let statement: Value = serde_json::from_slice(&payload).expect("JSON");
+    statement["predicateType"].as_str().expect("a type").to_owned()
 }
 
 #[test]

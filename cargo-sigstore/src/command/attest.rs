@@ -36,10 +36,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
     /// Put the bundle into the attestation store too
-    #[arg(long)]
+    #[arg(long, group = "storing")]
     store: bool,
+    /// The same where there is a store; elsewhere the file is the evidence
+    #[arg(long, hide = true, group = "storing")]
+    store_if_any: bool,
     /// Address of the attestation store [default: the trusted instance's]
-    #[arg(long, value_name = "URL", env = "CARGO_SIGSTORE_ATTESTATIONS", requires = "store")]
+    #[arg(long, value_name = "URL", env = "CARGO_SIGSTORE_ATTESTATIONS", requires = "storing")]
     attestations: Option<String>,
     #[command(flatten)]
     identity: identity_token::Arguments,
@@ -53,9 +56,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     let (http, trust) = connect(context)?;
     let digest = file::sha256_of(&file::digests(&arguments.file, &[HashAlgorithm::Sha256])?);
     let statement = statement(arguments, &digest)?;
+    let named = arguments.attestations.as_deref();
     let store = if arguments.store {
-        let named = arguments.attestations.as_deref();
         Some(Store::choose(&http, named, Some(&trust), None, context.now())?)
+    } else if arguments.store_if_any {
+        Store::find(&http, named, Some(&trust), None, context.now())?
     } else {
         None
     };
@@ -68,6 +73,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         if let Some(store) = &store {
             store.client.put(&receipt.signed().bundle, &digest).await?;
             context.printer.status("Stored", &store.url);
+        } else if arguments.store_if_any {
+            context
+                .printer
+                .note("nobody keeps attestations of this instance: the bundle is in the file alone");
         }
         signing::tell(context, &[receipt])
     })?;

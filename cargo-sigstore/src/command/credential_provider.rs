@@ -103,7 +103,7 @@ fn sign(
     let sbom = package.map(|package| {
         let text = std::fs::read_to_string(metadata.workspace_root.join("Cargo.lock")).unwrap_or_default();
         let lockfile = Lockfile::from_toml(&text)?;
-        Ok::<_, Failure>(Bom::new(package, &metadata, &lockfile, file.digest, registry.other_index()).to_value())
+        Ok::<_, Failure>(Bom::new(package, &metadata, &lockfile, file.digest, registry.other_index()).to_sbom())
     });
     let dirty = file.archive.vcs_info.as_ref().is_some_and(|vcs| vcs.dirty);
     let release = Release {

@@ -31,7 +31,7 @@ use crate::{
         cargo::{Cargo, Selection},
         crate_file::CrateFile,
         preview,
-        sbom::Bom,
+        sbom::{Bom, Sbom},
         statements::Release,
         workspace::{refuse_dirty, select},
     },
@@ -83,6 +83,9 @@ pub(crate) struct Arguments {
     /// Make no bill of materials
     #[arg(long)]
     no_sbom: bool,
+    /// Attest this bill of materials, CycloneDX or SPDX in JSON, instead of making one
+    #[arg(long, value_name = "FILE", conflicts_with = "no_sbom")]
+    sbom: Option<PathBuf>,
     /// Pass over a version that the registry has already, even with other bytes
     #[arg(long)]
     skip_existing: bool,
@@ -101,10 +104,16 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Those of every step; what was done before a failure is harmless, and running again completes it.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
-    let (releases, registry, target) = match &arguments.crate_file {
+    let sbom = arguments.sbom.as_deref().map(Sbom::read).transpose()?;
+    let (mut releases, registry, target) = match &arguments.crate_file {
         Some(path) => prebuilt(arguments, context, path)?,
         None => packaged(arguments, context, |registry| may_publish(arguments, context, registry))?,
     };
+    if let Some(sbom) = sbom {
+        for release in &mut releases {
+            release.sbom = Some(sbom.clone());
+        }
+    }
     if arguments.dry_run {
         return preview::show(context, &releases, &registry, &arguments.identity);
     }
@@ -217,7 +226,7 @@ fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Resul
     Ok(Release {
         file,
         index: index.map(str::to_owned),
-        sbom: Some(bom.to_value()),
+        sbom: Some(bom.to_sbom()),
         command: Vec::new(),
         cargo: verify::provenance::Cargo::default(),
         options: Options::default(),

@@ -3,19 +3,75 @@
 //! It lists what a build of the crate with default features would use: normal and build dependencies, at the versions
 //! of the workspace's lock file. It is a function of crate and lock file: no time, no random serial number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use verify::{Sha256Digest, provenance::package_url};
+use verify::{Budget, Sha256Digest, json, provenance::package_url};
 
-use crate::lockfile::Lockfile;
+use crate::{
+    failure::{Exit, Failure},
+    file,
+    lockfile::Lockfile,
+};
 
 /// `https://cyclonedx.org/bom`, the predicate type other tools sign CycloneDX documents with.
 pub(crate) const PREDICATE_TYPE: &str = "https://cyclonedx.org/bom";
 
-/// A bill of materials.
+/// A bill of materials as it is stated.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sbom {
+    /// Which format: the predicate type.
+    pub(crate) predicate_type: String,
+    /// The predicate.
+    pub(crate) document: Value,
+}
+
+impl Sbom {
+    /// Reads one that another tool made: CycloneDX or SPDX in JSON.
+    ///
+    /// # Errors
+    /// Code `sbom`; those of the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let budget = Budget::default();
+        let bytes = file::read(path, budget.payload_bytes)?;
+        let unusable = |error: &dyn std::error::Error| {
+            Failure::new(Exit::Usage, "sbom", error)
+                .while_doing(format_args!("`{}` is no bill of materials", path.display()))
+                .hint("give CycloneDX, SPDX 2.2 or SPDX 2.3, in JSON")
+        };
+        let document = json::parse(&bytes, "bill of materials", budget.payload_bytes, budget.json_depth);
+        let document = document.map_err(|error| unusable(&error))?;
+        let stated = |member: &str| document.get(member).and_then(Value::as_str);
+        let predicate_type = match (stated("bomFormat"), stated("spdxVersion")) {
+            (Some("CycloneDX"), None) => PREDICATE_TYPE,
+            (None, Some("SPDX-2.3")) => "https://spdx.dev/Document/v2.3",
+            (None, Some("SPDX-2.2")) => "https://spdx.dev/Document/v2.2",
+            _ => return Err(unusable(&UnknownFormat)),
+        };
+        Ok(Self {
+            predicate_type: predicate_type.to_owned(),
+            document,
+        })
+    }
+
+    /// Whether it is one that provenance names as a by-product, `NAME-VERSION.cdx.json`.
+    pub(crate) fn is_cyclonedx(&self) -> bool {
+        self.predicate_type == PREDICATE_TYPE
+    }
+}
+
+/// Neither `bomFormat` nor `spdxVersion` names a format that we know.
+#[derive(Debug, thiserror::Error)]
+#[error("it is neither CycloneDX nor SPDX")]
+struct UnknownFormat;
+
+/// A bill of materials that we make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_field_names, reason = "the specification's own names")]
@@ -127,10 +183,13 @@ impl Bom {
         }
     }
 
-    /// The predicate.
-    pub(crate) fn to_value(&self) -> serde_json::Value {
-        // Only a map with keys that are no strings can fail here, and this type has none.
-        serde_json::to_value(self).unwrap_or_default()
+    /// The same as it is stated.
+    pub(crate) fn to_sbom(&self) -> Sbom {
+        Sbom {
+            predicate_type: PREDICATE_TYPE.to_owned(),
+            // Only a map with keys that are no strings can fail here, and this type has none.
+            document: serde_json::to_value(self).unwrap_or_default(),
+        }
     }
 }
 
@@ -285,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_a_build_uses_is_listed_and_what_tests_use_is_not() {
-        let value = bom().to_value();
+        let value = bom().to_sbom().document;
         let names: Vec<_> = value["components"]
             .as_array()
             .unwrap()
@@ -306,7 +365,7 @@ mod tests {
 
     #[test]
     fn every_dependency_refers_to_a_component() {
-        let value = bom().to_value();
+        let value = bom().to_sbom().document;
         let mut known: BTreeSet<String> = value["components"]
             .as_array()
             .unwrap()
@@ -336,5 +395,33 @@ mod tests {
             (&uuid[14..15], uuid[19..20].contains(['8', '9', 'a', 'b'])),
             ("8", true)
         );
+    }
+
+    #[test]
+    fn a_bill_that_another_tool_made_is_told_by_its_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bom.json");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Sbom::read(&path)
+        };
+        for (text, predicate_type) in [
+            (r#"{"bomFormat": "CycloneDX", "specVersion": "1.5"}"#, PREDICATE_TYPE),
+            (r#"{"spdxVersion": "SPDX-2.3"}"#, "https://spdx.dev/Document/v2.3"),
+            (r#"{"spdxVersion": "SPDX-2.2"}"#, "https://spdx.dev/Document/v2.2"),
+        ] {
+            assert_eq!(read(text).unwrap().predicate_type, predicate_type);
+        }
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            "{} {}",
+            r#"{"bomFormat": "OtherDX"}"#,
+            r#"{"spdxVersion": "SPDX-9"}"#,
+            r#"{"bomFormat": "CycloneDX", "spdxVersion": "SPDX-2.3"}"#,
+        ] {
+            assert_eq!(read(bad).unwrap_err().code(), "sbom", "{bad}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use verify::{
 
 use crate::{
     failure::Failure,
-    release::{crate_file::CrateFile, link, sbom},
+    release::{crate_file::CrateFile, link, sbom::Sbom},
 };
 
 /// A crate and what is known of how it was made.
@@ -21,7 +21,7 @@ pub(crate) struct Release {
     /// Index URL of the registry it goes to; none for crates.io.
     pub(crate) index: Option<String>,
     /// The bill of materials; none when there is no workspace to make it from.
-    pub(crate) sbom: Option<serde_json::Value>,
+    pub(crate) sbom: Option<Sbom>,
     /// The command that packaged it; empty when we did not see it.
     pub(crate) command: Vec<String>,
     /// The cargo that packaged it.
@@ -35,7 +35,7 @@ pub(crate) struct Release {
 pub(crate) enum Kind {
     /// SLSA provenance.
     Provenance,
-    /// CycloneDX.
+    /// CycloneDX or SPDX.
     Sbom,
     /// In-toto link.
     Link,
@@ -75,7 +75,7 @@ pub(crate) fn statements(release: &Release, identity: &WorkloadIdentity) -> Resu
         provenance.to_value(),
     )];
     if let Some(sbom) = &release.sbom {
-        all.push(about(Kind::Sbom, sbom::PREDICATE_TYPE, sbom.clone()));
+        all.push(about(Kind::Sbom, &sbom.predicate_type, sbom.document.clone()));
     }
     if !release.command.is_empty() {
         let environment = BTreeMap::from([("cargo".to_owned(), release.cargo.version.clone())]);
@@ -110,7 +110,8 @@ fn package_facts(release: &Release) -> PackageFacts {
         sbom: release
             .sbom
             .as_ref()
-            .map(|sbom| Sha256Digest::of(sbom.to_string().as_bytes())),
+            .filter(|sbom| sbom.is_cyclonedx())
+            .map(|sbom| Sha256Digest::of(sbom.document.to_string().as_bytes())),
     }
 }
 
@@ -122,14 +123,17 @@ mod tests {
     };
 
     use super::*;
-    use crate::release::crate_file::tests::crate_a;
+    use crate::release::{crate_file::tests::crate_a, sbom};
 
     fn release() -> Release {
         let manifest = "[package]\nname = \"a\"\nversion = \"1.0.0\"\n";
         Release {
             file: CrateFile::from_bytes(crate_a(manifest), "a", "1.0.0", None).unwrap(),
             index: None,
-            sbom: Some(serde_json::json!({"bomFormat": "CycloneDX"})),
+            sbom: Some(Sbom {
+                predicate_type: sbom::PREDICATE_TYPE.to_owned(),
+                document: serde_json::json!({"bomFormat": "CycloneDX"}),
+            }),
             command: vec!["cargo".to_owned(), "package".to_owned()],
             cargo: provenance::Cargo::default(),
             options: Options::default(),
@@ -170,8 +174,18 @@ mod tests {
         assert_eq!(provenance.build_definition.external_parameters.package.path, "crates/a");
         let source = provenance.build_definition.external_parameters.source.unwrap();
         assert_eq!(source.repository, "https://github.com/o/a");
-        let sbom = Sha256Digest::of(release.sbom.unwrap().to_string().as_bytes());
+        let sbom = Sha256Digest::of(release.sbom.unwrap().document.to_string().as_bytes());
         assert_eq!(provenance.run_details.byproducts[0].digest["sha256"], sbom.to_string());
+    }
+
+    #[test]
+    fn an_sbom_of_another_format_is_no_by_product() {
+        let mut release = release();
+        "https://spdx.dev/Document/v2.3".clone_into(&mut release.sbom.as_mut().unwrap().predicate_type);
+        let all = statements(&release, &identity()).unwrap();
+        assert_eq!(all[1].1.predicate_type, "https://spdx.dev/Document/v2.3");
+        let provenance = Provenance::from_statement(&all[0].1, &Budget::default()).unwrap();
+        assert_eq!(provenance.run_details.byproducts, []);
     }
 
     #[test]

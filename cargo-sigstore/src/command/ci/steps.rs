@@ -6,7 +6,6 @@ use std::{
 };
 
 use clap::FromArgMatches as _;
-use serde_json::Value;
 use url::Url;
 use verify::Sha256Digest;
 
@@ -70,9 +69,6 @@ impl Steps<'_> {
         if self.inputs.dry_run {
             return Ok(Exit::Yes);
         }
-        if let Sbom::File(path) = &self.inputs.sbom {
-            self.attest_sbom(path)?;
-        }
         self.store_with_github()?;
         if self.inputs.verify_after {
             self.verify_published()
@@ -89,8 +85,11 @@ impl Steps<'_> {
         let flags = [
             (inputs.dry_run, "--dry-run"),
             (inputs.skip_existing, "--skip-existing"),
-            (inputs.sbom != Sbom::CycloneDx, "--no-sbom"),
+            (inputs.sbom == Sbom::None, "--no-sbom"),
         ];
+        if let Sbom::File(path) = &inputs.sbom {
+            words.push(format!("--sbom={}", path.display()));
+        }
         words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
         words.extend(self.identity_words());
         if inputs.crate_files.is_empty() {
@@ -142,42 +141,19 @@ impl Steps<'_> {
         let kind = kind.ok_or_else(|| missing("predicate-type", "attest"))?;
         for path in &files {
             self.runner.group(&format!("Attest {}", files::file_name(path)));
-            self.attest_one(path, kind, predicate, None)?;
+            self.attest_one(path, kind, predicate)?;
         }
         self.store_with_github()?;
         Ok(Exit::Yes)
     }
 
-    fn attest_one(&mut self, file: &Path, kind: &str, predicate: &str, bundle: Option<&Path>) -> Result<Exit, Failure> {
-        let mut words = vec!["attest".to_owned(), "--store".to_owned()];
+    fn attest_one(&mut self, file: &Path, kind: &str, predicate: &str) -> Result<Exit, Failure> {
+        let mut words = vec!["attest".to_owned(), "--store-if-any".to_owned()];
         words.extend([format!("--type={kind}"), format!("--predicate={predicate}")]);
-        words.extend(bundle.map(|bundle| format!("--bundle={}", bundle.display())));
         words.extend(self.identity_words());
         words.extend(self.trust_words()?);
         words.extend(["--".to_owned(), file.display().to_string()]);
         self.line(&words)
-    }
-
-    /// Attests a bill of materials that another tool made, for each published crate.
-    fn attest_sbom(&mut self, path: &Path) -> Result<(), Failure> {
-        let text = file::read(path, SBOM_BYTES)?;
-        let document: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let kind = match (document.get("bomFormat"), document.get("spdxVersion")) {
-            (Some(_), _) => "https://cyclonedx.org/bom",
-            (None, Some(_)) => "https://spdx.dev/Document/v2.3",
-            (None, None) => {
-                let accepted = "CycloneDX or SPDX in JSON";
-                return Err(inputs::refused("sbom", &path.display().to_string(), accepted));
-            }
-        };
-        for file in self.report.crate_files().to_vec() {
-            self.runner
-                .group(&format!("Attest the bill of materials of {}", files::file_name(&file)));
-            let mut bundle = file.clone().into_os_string();
-            bundle.push(".sbom.sigstore.json");
-            self.attest_one(&file, kind, &path.display().to_string(), Some(Path::new(&bundle)))?;
-        }
-        Ok(())
     }
 
     fn verify(&mut self) -> Result<Exit, Failure> {
@@ -392,5 +368,3 @@ enum Error {
 const COPIED_BYTES: usize = 256 << 20;
 /// A trust configuration with every log that ever was is under 100 KiB.
 const TRUST_BYTES: usize = 1 << 20;
-/// A payload's limit is lower; this one is for the look that tells formats apart.
-const SBOM_BYTES: usize = 64 << 20;
