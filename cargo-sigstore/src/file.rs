@@ -108,6 +108,13 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(full)
 }
 
+/// The last part of a path.
+pub(crate) fn name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
 /// The SHA-256 among digests.
 pub(crate) fn sha256_of(digests: &ArtifactDigests) -> Sha256Digest {
     let digest = digests.digest(HashAlgorithm::Sha256).map(Digest::as_bytes);

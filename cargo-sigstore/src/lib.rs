@@ -8,6 +8,7 @@ mod command;
 mod context;
 mod credential;
 mod evidence;
+mod expected_digests;
 mod failure;
 mod file;
 mod identity_token;

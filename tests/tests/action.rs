@@ -394,9 +394,21 @@ fn one_job_packages_without_a_token_and_another_publishes_without_a_compiler() {
         scene.registry.uploads().is_empty(),
         "a crate with another digest was uploaded"
     );
+    // What the reusable workflow hands over where the other job's output is empty: no file is expected.
+    publish("{}").refused(1, "ci-digest");
+    assert!(read(&source().join(".github/workflows/publish.yml")).contains("outputs.digests || '{}' }}"));
+    assert!(scene.registry.uploads().is_empty());
     let step = publish(&digests).succeeded();
+    assert!(!step.outcome.said().contains("::warning"), "{}", step.outcome.said());
     assert_eq!(step.outputs["digests"], digests);
     assert_eq!(step.json("digests")["crockford-0.3.1.crate"], scene.published_digest());
+    // An output whose name is misspelt is empty, as if nobody had asked for digests.
+    let step = publish("").succeeded();
+    let said = step.outcome.said();
+    assert!(
+        said.contains("::warning title=cargo-sigstore::`crate-files` are published without `digests`"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use verify::{
-    Budget, HashAlgorithm, Sha256Digest, json,
+    Budget, Sha256Digest, json,
     statement::{Statement, Subject},
 };
 
 use crate::{
     context::Context,
     evidence::store::Store,
+    expected_digests::{ExpectedDigests, sha256},
     failure::{Exit, Failure},
     file, identity_token,
     release::attest::connect,
@@ -46,6 +47,9 @@ pub(crate) struct Arguments {
     attestations: Option<String>,
     #[command(flatten)]
     identity: identity_token::Arguments,
+    /// What the file must hash to.
+    #[arg(skip)]
+    pub(crate) expected: ExpectedDigests,
 }
 
 /// Signs the statement and writes the bundle.
@@ -53,8 +57,9 @@ pub(crate) struct Arguments {
 /// # Errors
 /// Codes of the files, the trust configuration and the services; a bundle is written only after it was verified.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
+    let digest = sha256(&arguments.file)?;
+    arguments.expected.hold(&arguments.file, digest)?;
     let (http, trust) = connect(context)?;
-    let digest = file::sha256_of(&file::digests(&arguments.file, &[HashAlgorithm::Sha256])?);
     let statement = statement(arguments, &digest)?;
     let named = arguments.attestations.as_deref();
     let store = if arguments.store {
@@ -132,3 +137,47 @@ Examples:
       --type https://in-toto.io/attestation/test-result/v0.1 --predicate result.json
 
 Provenance and SBOM of a crate are made by `cargo sigstore publish`.";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{
+        arguments::{Command, CommandLine},
+        printer::Printer,
+    };
+
+    /// What stops it with an instance that does not exist, where the file must hold `expected`.
+    fn stopped_by(expected: &[u8]) -> &'static str {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        file::write(&path, b"x").unwrap();
+        let words = [
+            "cargo-sigstore",
+            "attest",
+            "--trust=/no/such/instance",
+            "--type=https://example.com/t",
+            "--predicate=/no/such/predicate",
+            path.to_str().unwrap(),
+        ];
+        let line = CommandLine::parse_from(words);
+        let Command::Attest(mut arguments) = line.command else {
+            panic!("{line:?}");
+        };
+        let expected = BTreeMap::from([("a.txt".to_owned(), Sha256Digest::of(expected))]);
+        arguments.expected = ExpectedDigests::new(expected);
+        let printer = Printer::new(&line.options);
+        run(&arguments, &Context::new(line.options, printer))
+            .unwrap_err()
+            .code()
+    }
+
+    #[test]
+    fn bytes_that_are_not_those_expected_are_not_signed() {
+        assert_ne!(stopped_by(b"x"), "ci-digest");
+        assert_eq!(stopped_by(b"y"), "ci-digest");
+    }
+}

@@ -95,7 +95,7 @@ fn sign(
     let cargo = Cargo::new(&[], true, false);
     let metadata = cargo.metadata(None)?;
     let target = metadata.target_directory.as_std_path();
-    let file = about_to_be_uploaded(target, request, registry)?;
+    let (path, file) = about_to_be_uploaded(target, request, registry)?;
     let package = metadata
         .workspace_packages()
         .into_iter()
@@ -107,6 +107,7 @@ fn sign(
     });
     let dirty = file.archive.vcs_info.as_ref().is_some_and(|vcs| vcs.dirty);
     let release = Release {
+        path,
         index: registry.other_index().map(str::to_owned),
         sbom: sbom.transpose()?,
         command: vec!["cargo".to_owned(), "publish".to_owned()],
@@ -135,7 +136,11 @@ fn sign(
 }
 
 /// The file that cargo is about to upload, by the digest it named.
-fn about_to_be_uploaded(target: &Path, request: &Request, registry: &Registry) -> Result<CrateFile, Failure> {
+fn about_to_be_uploaded(
+    target: &Path,
+    request: &Request,
+    registry: &Registry,
+) -> Result<(PathBuf, CrateFile), Failure> {
     let name = format!("{}-{}.crate", request.name, request.vers);
     let folder = target.join("package");
     let path = [folder.join("tmp-crate").join(&name), folder.join(&name)]
@@ -145,7 +150,7 @@ fn about_to_be_uploaded(target: &Path, request: &Request, registry: &Registry) -
     let file = CrateFile::read(&path, registry.other_index())?;
     let asked: Sha256Digest = request.cksum.parse()?;
     if file.digest == asked {
-        Ok(file)
+        Ok((path, file))
     } else {
         Err(Failure::from(Error::OtherFile { name })
             .fact("cargo uploads", asked)

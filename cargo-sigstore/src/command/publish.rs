@@ -5,8 +5,9 @@
 
 mod credential;
 mod gate;
+mod prebuilt;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cargo_metadata::{Metadata, Package};
 use client::oidc::TokenOptions;
@@ -16,6 +17,7 @@ use verify::provenance::Options;
 use crate::{
     context::Context,
     credential::channel::Channel,
+    expected_digests::ExpectedDigests,
     failure::{Exit, Failure},
     identity_token,
     lockfile::Lockfile,
@@ -65,9 +67,9 @@ pub(crate) struct Arguments {
     /// Show what would be signed and as whom; sign and upload nothing
     #[arg(long)]
     dry_run: bool,
-    /// Upload this prebuilt crate; nothing is checked out or compiled
+    /// Upload this prebuilt crate; nothing is checked out or compiled. Of several, those others depend on first
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace", "manifest_path"])]
-    crate_file: Option<PathBuf>,
+    crate_file: Vec<PathBuf>,
     /// Publish uncommitted changes; the provenance says so
     #[arg(long)]
     allow_dirty: bool,
@@ -97,17 +99,26 @@ pub(crate) struct Arguments {
     attestations: Option<String>,
     #[command(flatten)]
     identity: identity_token::Arguments,
+    /// What the prebuilt crates must hash to.
+    #[arg(skip)]
+    pub(crate) expected: ExpectedDigests,
 }
 
 /// Publishes.
 ///
 /// # Errors
-/// Those of every step; what was done before a failure is harmless, and running again completes it.
+/// Those of every step; what was done before a failure is told and harmless, and running again completes it.
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let sbom = arguments.sbom.as_deref().map(Sbom::read).transpose()?;
-    let (mut releases, registry, target) = match &arguments.crate_file {
-        Some(path) => prebuilt(arguments, context, path)?,
-        None => packaged(arguments, context, |registry| may_publish(arguments, context, registry))?,
+    let permitted = |registry: &Registry| may_publish(arguments, context, registry);
+    let (mut releases, registry, target) = if arguments.crate_file.is_empty() {
+        packaged(arguments, context, permitted)?
+    } else {
+        let registry = Registry::select(context, arguments.registry.as_deref(), None)?;
+        permitted(&registry)?;
+        let files = &arguments.crate_file;
+        let releases = prebuilt::read(files, &arguments.expected, &registry, options(arguments))?;
+        (releases, registry, PathBuf::new())
     };
     if let Some(sbom) = sbom {
         for release in &mut releases {
@@ -118,13 +129,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         return preview::show(context, &releases, &registry, &arguments.identity);
     }
     let mut publishing = Publishing::prepare(arguments, context, registry, target)?;
-    let documents = publishing.all(&releases)?;
-    if context.printer.is_json() {
+    let mut documents = Vec::new();
+    let outcome = publishing.all(&releases, &mut documents);
+    // What was published before a failure stays published, and is told.
+    if context.printer.is_json() && (outcome.is_ok() || !documents.is_empty()) {
         context
             .printer
             .json(&serde_json::json!({"schemaVersion": 1, "published": documents}))?;
     }
-    Ok(Exit::Yes)
+    outcome.map(|()| Exit::Yes)
 }
 
 /// Packages only: what `publish` does before any token is asked for. Gives the paths of the crates.
@@ -132,9 +145,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
 /// # Errors
 /// Those of selection, git and cargo, and of the archives that came of it.
 pub(crate) fn package(arguments: &Arguments, context: &Context) -> Result<Vec<PathBuf>, Failure> {
-    let (releases, _, target) = packaged(arguments, context, |_| Ok(()))?;
-    let path = |release: &Release| target.join("package").join(release.file.file_name());
-    Ok(releases.iter().map(path).collect())
+    let (releases, ..) = packaged(arguments, context, |_| Ok(()))?;
+    Ok(releases.into_iter().map(|release| release.path).collect())
 }
 
 /// What can be told before anything is packaged; a dry run needs no permission.
@@ -194,26 +206,6 @@ fn packaged(
     Ok((releases, registry, target))
 }
 
-/// A prebuilt crate: what we did not see is not stated.
-fn prebuilt(
-    arguments: &Arguments,
-    context: &Context,
-    path: &Path,
-) -> Result<(Vec<Release>, Registry, PathBuf), Failure> {
-    let registry = Registry::select(context, arguments.registry.as_deref(), None)?;
-    may_publish(arguments, context, &registry)?;
-    let release = Release {
-        file: CrateFile::read(path, registry.other_index())?,
-        index: registry.other_index().map(str::to_owned),
-        sbom: None,
-        command: Vec::new(),
-        cargo: verify::provenance::Cargo::default(),
-        options: options(arguments),
-    };
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    Ok((vec![release], registry, folder))
-}
-
 /// Reads the crate that cargo made of a package, and makes its bill of materials.
 fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Result<Release, Failure> {
     let name = format!("{}-{}.crate", package.name, package.version);
@@ -224,6 +216,7 @@ fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Resul
     let lockfile = Lockfile::from_toml(&lockfile)?;
     let bom = Bom::new(package, metadata, &lockfile, file.digest, index);
     Ok(Release {
+        path: path.into_std_path_buf(),
         file,
         index: index.map(str::to_owned),
         sbom: Some(bom.to_sbom()),
@@ -243,10 +236,8 @@ struct Publishing<'a> {
     token: Option<RegistryToken>,
     exchange: TokenOptions,
     services: Services,
-    /// Folder of the bundle files.
+    /// Folder of the bundle files; those of prebuilt crates lie beside them.
     folder: PathBuf,
-    /// Folder of the crates.
-    crates: PathBuf,
 }
 
 impl<'a> Publishing<'a> {
@@ -275,11 +266,6 @@ impl<'a> Publishing<'a> {
             registry_store: config.attestations(),
         };
         let services = Services::new(context, http, trust, sources)?;
-        let (folder, crates) = if arguments.crate_file.is_some() {
-            (target.clone(), target)
-        } else {
-            (target.join("sigstore"), target.join("package"))
-        };
         Ok(Self {
             arguments,
             context,
@@ -288,14 +274,12 @@ impl<'a> Publishing<'a> {
             token,
             exchange,
             services,
-            folder,
-            crates,
+            folder: target.join("sigstore"),
         })
     }
 
     /// Publishes the releases in their order.
-    fn all(&mut self, releases: &[Release]) -> Result<Vec<Value>, Failure> {
-        let mut documents = Vec::new();
+    fn all(&mut self, releases: &[Release], documents: &mut Vec<Value>) -> Result<(), Failure> {
         for release in releases {
             if self.is_published(release)? {
                 self.context.printer.status(
@@ -310,12 +294,16 @@ impl<'a> Publishing<'a> {
             }
             documents.push(self.one(release)?);
         }
-        Ok(documents)
+        Ok(())
     }
 
     /// Attest, store, upload.
     fn one(&mut self, release: &Release) -> Result<Value, Failure> {
-        let (context, folder, services) = (self.context, &self.folder, &mut self.services);
+        let folder = match release.path.parent() {
+            Some(folder) if self.is_prebuilt() => folder,
+            _ => &self.folder,
+        };
+        let (context, services) = (self.context, &mut self.services);
         let (attested, files) = context.block_on(async {
             let attested = services.attest(context, release).await?;
             let files = attested.write(folder, &release.file.file_name())?;
@@ -325,7 +313,7 @@ impl<'a> Publishing<'a> {
         let exchanged = self.exchanged()?;
         let given = exchanged.as_ref().map(Exchanged::token);
         if let Some(token) = given.or(self.token.as_ref()) {
-            if self.arguments.crate_file.is_some() {
+            if self.is_prebuilt() {
                 self.upload(release, token)?;
             } else {
                 self.cargo_publish(release, token)?;
@@ -347,12 +335,15 @@ impl<'a> Publishing<'a> {
         }
         let mut document = attested.to_json(release, &files);
         if let Some(members) = document.as_object_mut() {
-            let path = self.crates.join(release.file.file_name());
-            members.insert("crate".to_owned(), path.display().to_string().into());
+            members.insert("crate".to_owned(), release.path.display().to_string().into());
             members.insert("index".to_owned(), self.registry.index_url.as_str().into());
             members.insert("attestations".to_owned(), self.services.store_url().into());
         }
         Ok(document)
+    }
+
+    const fn is_prebuilt(&self) -> bool {
+        !self.arguments.crate_file.is_empty()
     }
 
     /// Whether the registry has these very bytes: then an earlier run got this far.

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use verify::HashAlgorithm;
-
 use crate::{
     context::Context,
+    expected_digests::{ExpectedDigests, sha256},
     failure::{Exit, Failure},
-    file, identity_token,
+    identity_token,
     release::attest::connect,
     signing::{self, Receipt},
 };
@@ -24,6 +23,9 @@ pub(crate) struct Arguments {
     bundle: Option<PathBuf>,
     #[command(flatten)]
     identity: identity_token::Arguments,
+    /// What the files must hash to.
+    #[arg(skip)]
+    pub(crate) expected: ExpectedDigests,
 }
 
 /// Signs every file and writes the bundles.
@@ -34,11 +36,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     if arguments.bundle.is_some() && arguments.files.len() > 1 {
         return Err(Failure::new(Exit::Usage, "bundle-several", &Error::OneBundle).hint("leave out `--bundle`"));
     }
-    let (http, trust) = connect(context)?;
     let mut files = Vec::new();
     for path in &arguments.files {
-        files.push((path, file::sha256_of(&file::digests(path, &[HashAlgorithm::Sha256])?)));
+        let digest = sha256(path)?;
+        arguments.expected.hold(path, digest)?;
+        files.push((path, digest));
     }
+    let (http, trust) = connect(context)?;
     context.block_on(async {
         let session = signing::session(context, &http, trust, &arguments.identity).await?;
         let mut receipts = Vec::new();
@@ -69,3 +73,47 @@ Examples:
     cargo sigstore sign a.txt b.txt --trust ./trust_config.json --identity-token-file token.jwt
 
 A signature says who signed and when. To say how a file was made, use `cargo sigstore attest`.";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser as _;
+    use verify::Sha256Digest;
+
+    use super::*;
+    use crate::{
+        arguments::{Command, CommandLine},
+        file,
+        printer::Printer,
+    };
+
+    /// What stops it with an instance that does not exist, where the file must hold `expected`.
+    fn stopped_by(expected: &[u8]) -> &'static str {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        file::write(&path, b"x").unwrap();
+        let words = [
+            "cargo-sigstore",
+            "sign",
+            "--trust=/no/such/instance",
+            path.to_str().unwrap(),
+        ];
+        let line = CommandLine::parse_from(words);
+        let Command::Sign(mut arguments) = line.command else {
+            panic!("{line:?}");
+        };
+        let expected = BTreeMap::from([("a.txt".to_owned(), Sha256Digest::of(expected))]);
+        arguments.expected = ExpectedDigests::new(expected);
+        let printer = Printer::new(&line.options);
+        run(&arguments, &Context::new(line.options, printer))
+            .unwrap_err()
+            .code()
+    }
+
+    #[test]
+    fn bytes_that_are_not_those_expected_are_not_signed() {
+        assert_ne!(stopped_by(b"x"), "ci-digest");
+        assert_eq!(stopped_by(b"y"), "ci-digest");
+    }
+}

@@ -1,6 +1,9 @@
 //! The three statements about a crate: provenance, bill of materials, link. All name the crate as their only subject.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use verify::{
     Sha256Digest, WorkloadIdentity,
@@ -16,6 +19,8 @@ use crate::{
 /// A crate and what is known of how it was made.
 #[derive(Clone, Debug)]
 pub(crate) struct Release {
+    /// Where the crate is.
+    pub(crate) path: PathBuf,
     /// The crate.
     pub(crate) file: CrateFile,
     /// Index URL of the registry it goes to; none for crates.io.
@@ -85,6 +90,14 @@ pub(crate) fn statements(release: &Release, identity: &WorkloadIdentity) -> Resu
     Ok(all)
 }
 
+/// What [`statements`] says of a release, by predicate type.
+pub(crate) fn predicate_types(release: &Release) -> BTreeSet<String> {
+    let sbom = release.sbom.as_ref().map(|sbom| sbom.predicate_type.as_str());
+    let link = (!release.command.is_empty()).then_some(verify::link::PREDICATE_TYPE);
+    let all = [Some(provenance::PREDICATE_TYPE), sbom, link];
+    all.into_iter().flatten().map(str::to_owned).collect()
+}
+
 fn package_facts(release: &Release) -> PackageFacts {
     let file = &release.file;
     let vcs = file.archive.vcs_info.as_ref();
@@ -128,6 +141,7 @@ mod tests {
     fn release() -> Release {
         let manifest = "[package]\nname = \"a\"\nversion = \"1.0.0\"\n";
         Release {
+            path: PathBuf::new(),
             file: CrateFile::from_bytes(crate_a(manifest), "a", "1.0.0", None).unwrap(),
             index: None,
             sbom: Some(Sbom {
@@ -155,6 +169,8 @@ mod tests {
         let all = statements(&release, &identity()).unwrap();
         let kinds: Vec<Kind> = all.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(kinds, [Kind::Provenance, Kind::Sbom, Kind::Link]);
+        let types = all.iter().map(|(_, statement)| statement.predicate_type.clone());
+        assert_eq!(predicate_types(&release), types.collect());
         for (_, statement) in &all {
             let [subject] = statement.subjects.as_slice() else {
                 panic!("{statement:?}");
@@ -196,5 +212,6 @@ mod tests {
             ..release()
         };
         assert_eq!(statements(&prebuilt, &identity()).unwrap().len(), 1);
+        assert_eq!(predicate_types(&prebuilt).len(), 1);
     }
 }

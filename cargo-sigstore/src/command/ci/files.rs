@@ -1,18 +1,13 @@
-//! The files that `crate-files` names: paths and patterns, a line each, and the digests they must have.
+//! The files that `crate-files` names: paths and patterns, a line each.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Component, Path, PathBuf},
 };
 
-use verify::{HashAlgorithm, Sha256Digest};
+use crate::failure::{Exit, Failure};
 
-use crate::{
-    failure::{Exit, Failure},
-    file,
-};
-
-/// The files that match any of the patterns, sorted, each once.
+/// The files that match any of the patterns, each once: in the order of the patterns, and those of one pattern sorted.
 ///
 /// `*` and `?` stand for characters within a name, a part `**` for any number of folders; names that begin with a dot
 /// must be named. Links to folders are not followed.
@@ -20,67 +15,22 @@ use crate::{
 /// # Errors
 /// Code `ci-files` for a pattern that matches no file, or too many.
 pub(super) fn expand(patterns: &[String]) -> Result<Vec<PathBuf>, Failure> {
-    let mut all = BTreeSet::new();
+    let (mut all, mut known) = (Vec::new(), BTreeSet::new());
     for pattern in patterns {
-        let found = matching(pattern);
+        let mut found = matching(pattern);
+        found.sort();
         if found.is_empty() {
             let error = Error::NoFile(pattern.clone());
             return Err(Failure::new(Exit::Usage, "ci-files", &error)
                 .hint("check that the step before made or downloaded it, and where"));
         }
-        all.extend(found);
+        all.extend(found.into_iter().filter(|path| known.insert(path.clone())));
         if all.len() > MOST_FILES {
             let failure = Failure::new(Exit::Usage, "ci-files", &Error::TooMany);
             return Err(failure.hint("name them more closely"));
         }
     }
-    Ok(all.into_iter().collect())
-}
-
-/// Holds files to the digests that another job handed over: none differs, none is missing, none is added.
-///
-/// # Errors
-/// Code `ci-digest`.
-pub(super) fn hold_to(files: &[PathBuf], expected: &BTreeMap<String, Sha256Digest>) -> Result<(), Failure> {
-    let mut missing: BTreeSet<&String> = expected.keys().collect();
-    for path in files {
-        let name = file_name(path);
-        let found = sha256(path)?;
-        let failure = |error: &Error| {
-            Failure::new(Exit::Refused, "ci-digest", error)
-                .fact("found", found)
-                .hint("the file is not the one that the earlier job made: find out who changed it before trying again")
-        };
-        match expected.get(&name) {
-            None => return Err(failure(&Error::Unexpected(name))),
-            Some(digest) if *digest != found => {
-                return Err(failure(&Error::Differs(name)).fact("expected", digest));
-            }
-            Some(_) => missing.remove(&name),
-        };
-    }
-    match missing.first() {
-        None => Ok(()),
-        Some(name) => Err(
-            Failure::new(Exit::Refused, "ci-digest", &Error::Missing((*name).clone()))
-                .hint("`crate-files` must match every file in `digests`"),
-        ),
-    }
-}
-
-/// The SHA-256 of a file.
-///
-/// # Errors
-/// Code `file-read`.
-pub(super) fn sha256(path: &Path) -> Result<Sha256Digest, Failure> {
-    Ok(file::sha256_of(&file::digests(path, &[HashAlgorithm::Sha256])?))
-}
-
-/// The last part of a path.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    Ok(all)
 }
 
 fn matching(pattern: &str) -> Vec<PathBuf> {
@@ -172,12 +122,6 @@ enum Error {
     NoFile(String),
     #[error("the patterns match more than {MOST_FILES} files")]
     TooMany,
-    #[error("`{0}` has another digest than the one handed over")]
-    Differs(String),
-    #[error("`{0}` is not among the files whose digests were handed over")]
-    Unexpected(String),
-    #[error("`{0}`, whose digest was handed over, is not there")]
-    Missing(String),
 }
 
 /// No workspace has this many crates; a signature each would be a mistake.
@@ -186,6 +130,7 @@ const MOST_FILES: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file;
 
     #[test]
     fn patterns_fit_names() {
@@ -213,30 +158,14 @@ mod tests {
         }
         let at = |pattern: &str| format!("{}/{pattern}", folder.path().display());
         let names = |patterns: &[String]| -> Vec<String> {
-            expand(patterns).unwrap().iter().map(|path| file_name(path)).collect()
+            expand(patterns).unwrap().iter().map(|path| file::name(path)).collect()
         };
         assert_eq!(names(&[at("*.crate")]), ["a.crate", "b.crate"]);
-        assert_eq!(names(&[at("b.crate"), at("*.crate")]), ["a.crate", "b.crate"]);
+        assert_eq!(names(&[at("b.crate"), at("*.crate")]), ["b.crate", "a.crate"]);
         assert_eq!(names(&[at("**/*.crate")]), ["a.crate", "b.crate", "c.crate"]);
         assert_eq!(names(&[at("deep/*/c.crate")]), ["c.crate"]);
         for nothing in ["*.none", "deep", "deep/../*.crate"] {
             assert_eq!(expand(&[at(nothing)]).unwrap_err().code(), "ci-files", "{nothing}");
-        }
-    }
-
-    #[test]
-    fn files_are_held_to_their_digests() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.crate");
-        file::write(&path, b"x").unwrap();
-        let files = [path];
-        let right: BTreeMap<_, _> = [("a.crate".to_owned(), Sha256Digest::of(b"x"))].into();
-        hold_to(&files, &right).unwrap();
-        let other: BTreeMap<_, _> = [("a.crate".to_owned(), Sha256Digest::of(b"y"))].into();
-        let mut more = right.clone();
-        more.insert("b.crate".to_owned(), Sha256Digest::of(b"z"));
-        for wrong in [other, more, BTreeMap::new()] {
-            assert_eq!(hold_to(&files, &wrong).unwrap_err().code(), "ci-digest", "{wrong:?}");
         }
     }
 }

@@ -6,6 +6,7 @@ use verify::Sha256Digest;
 
 use crate::{
     context::Context,
+    expected_digests::ExpectedDigests,
     failure::{Exit, Failure},
 };
 
@@ -48,7 +49,7 @@ pub(super) struct Inputs {
     pub(super) workspace: bool,
     pub(super) crate_files: Vec<String>,
     /// What each file must hash to, by file name.
-    pub(super) digests: Option<BTreeMap<String, Sha256Digest>>,
+    pub(super) digests: ExpectedDigests,
     pub(super) working_directory: Option<PathBuf>,
     pub(super) manifest_path: Option<String>,
     pub(super) registry: Option<String>,
@@ -87,7 +88,10 @@ impl Inputs {
             packages: lines(text("packages")),
             workspace: flag("workspace", false)?,
             crate_files: lines(text("crate-files")),
-            digests: text("digests").map(|text| digests(&text)).transpose()?,
+            digests: match text("digests") {
+                Some(text) => ExpectedDigests::new(digests(&text)?),
+                None => ExpectedDigests::default(),
+            },
             working_directory: text("working-directory").map(PathBuf::from),
             manifest_path: text("manifest-path"),
             registry: registry.clone().map(|text| name_of(&text).to_owned()),

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
+    file,
     printer::{Record, visible},
 };
 
-use super::{files::file_name, inputs::Inputs};
+use super::inputs::Inputs;
 
 /// Everything that the runner is told.
 #[derive(Debug, Default)]
@@ -85,9 +86,9 @@ impl Report {
 
     /// A crate that was packaged.
     pub(super) fn add_crate(&mut self, path: PathBuf, digest: &str) {
-        self.digests.insert(file_name(&path), digest.to_owned());
+        self.digests.insert(file::name(&path), digest.to_owned());
         self.rows.push(Row {
-            file: file_name(&path),
+            file: file::name(&path),
             digest: digest.to_owned(),
             ..Row::default()
         });
@@ -104,7 +105,7 @@ impl Report {
             .filter_map(Value::as_str)
             .map(PathBuf::from)
             .collect();
-        let file = file_name(&path);
+        let file = file::name(&path);
         self.add_row(&file, release, files.first().map_or(Path::new(""), PathBuf::as_path));
         self.digests.insert(file.clone(), digest.clone());
         let (name, version) = (text(release, "name"), text(release, "version"));
@@ -134,8 +135,8 @@ impl Report {
             PathBuf::from(text(signed, "file")),
             PathBuf::from(text(signed, "bundle")),
         );
-        self.add_row(&file_name(&file), signed, &bundle);
-        self.digests.insert(file_name(&file), hex_of(signed));
+        self.add_row(&file::name(&file), signed, &bundle);
+        self.digests.insert(file::name(&file), hex_of(signed));
         self.add_log_entries(signed);
         self.bundles.push(bundle);
     }
@@ -288,7 +289,7 @@ fn row(file: &str, document: &Value, bundle: &Path) -> Row {
         digest: hex_of(document),
         identity: identity(document),
         log_index: first.map_or_else(|| index(document), index),
-        bundle: file_name(bundle),
+        bundle: file::name(bundle),
     }
 }
 

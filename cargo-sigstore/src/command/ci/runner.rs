@@ -68,6 +68,12 @@ impl Runner {
         self.printer.workflow_command(&format!("error title={title}"), &text);
     }
 
+    /// Annotates the run with something that is probably not meant.
+    pub(super) fn warning(&self, text: &str) {
+        self.printer
+            .workflow_command("warning title=cargo-sigstore", &data(&shortened(text)));
+    }
+
     /// Annotates the run with something worth knowing.
     pub(super) fn notice(&self, text: &str) {
         self.printer

@@ -13,6 +13,7 @@ use crate::{
     arguments::{Command as Line, CommandLine, Format, command},
     command,
     context::Context,
+    expected_digests::{ExpectedDigests, sha256},
     failure::{Exit, Failure},
     file, network,
     registry::selection::variable_part,
@@ -57,15 +58,15 @@ impl Steps<'_> {
         let files = self.crate_files()?;
         if files.is_empty() {
             self.runner.group("Package, attest, publish");
-            self.line(&self.publish_words()?)?;
+        } else {
+            self.runner.group("Attest and publish");
+            if !self.inputs.digests.is_stated() {
+                self.runner.warning(NO_DIGESTS);
+            }
         }
-        for file in &files {
-            self.runner
-                .group(&format!("Attest and publish {}", files::file_name(file)));
-            let mut words = self.publish_words()?;
-            words.push(format!("--crate-file={}", file.display()));
-            self.line(&words)?;
-        }
+        let mut words = self.publish_words()?;
+        words.extend(files.iter().map(|file| format!("--crate-file={}", file.display())));
+        self.line(&words)?;
         if self.inputs.dry_run {
             return Ok(Exit::Yes);
         }
@@ -113,7 +114,7 @@ impl Steps<'_> {
         };
         for path in command::publish::package(arguments, &inner.1)? {
             let path = self.copied(path)?;
-            let digest = files::sha256(&path)?;
+            let digest = sha256(&path)?;
             self.report.add_crate(path, &digest.to_string());
         }
         Ok(Exit::Yes)
@@ -140,7 +141,7 @@ impl Steps<'_> {
         let kind = inputs.predicate_type.as_deref();
         let kind = kind.ok_or_else(|| missing("predicate-type", "attest"))?;
         for path in &files {
-            self.runner.group(&format!("Attest {}", files::file_name(path)));
+            self.runner.group(&format!("Attest {}", file::name(path)));
             self.attest_one(path, kind, predicate)?;
         }
         self.store_with_github()?;
@@ -249,14 +250,16 @@ impl Steps<'_> {
         };
         let context = Context::new(options, self.context.printer.clone());
         let context = context.with_variables(inputs::secrets(self.context));
-        Ok((line.command, context.with_variables(self.index_variable())))
+        let mut command = line.command;
+        if let Some(expected) = expected_by(&mut command) {
+            *expected = self.inputs.digests.clone();
+        }
+        Ok((command, context.with_variables(self.index_variable())))
     }
 
     fn crate_files(&mut self) -> Result<Vec<PathBuf>, Failure> {
         let files = files::expand(&self.inputs.crate_files)?;
-        if let Some(digests) = &self.inputs.digests {
-            files::hold_to(&files, digests)?;
-        }
+        self.inputs.digests.hold_all(&files)?;
         Ok(files)
     }
 
@@ -343,7 +346,7 @@ impl Steps<'_> {
         let Some(folder) = &self.inputs.output_dir else {
             return Ok(path);
         };
-        let copy = folder.join(files::file_name(&path));
+        let copy = folder.join(file::name(&path));
         file::write(&copy, &file::read(&path, COPIED_BYTES)?)?;
         Ok(copy)
     }
@@ -357,6 +360,23 @@ impl Steps<'_> {
     }
 }
 
+/// Where a command that signs files is told what they must hash to.
+const fn expected_by(line: &mut Line) -> Option<&mut ExpectedDigests> {
+    match line {
+        Line::Publish(arguments) => Some(&mut arguments.expected),
+        Line::Sign(arguments) => Some(&mut arguments.expected),
+        Line::Attest(arguments) => Some(&mut arguments.expected),
+        Line::Verify(_)
+        | Line::Identity(_)
+        | Line::Completions(_)
+        | Line::Inspect(_)
+        | Line::CredentialProvider(_)
+        | Line::Man(_)
+        | Line::Trust(_)
+        | Line::Ci => None,
+    }
+}
+
 /// Why a step cannot be done.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -364,6 +384,9 @@ enum Error {
     Instance(String),
 }
 
+/// An input that is empty because the output of the other job was misspelt looks like one that was left out.
+const NO_DIGESTS: &str = "`crate-files` are published without `digests`: nothing shows that they are those that another job made. \
+    Hand over the output `digests` of the job that packaged them; if you did, its name or the job's `outputs:` is misspelt";
 /// Crates are at most 10 MiB at crates.io, elsewhere somewhat more; bundles are smaller.
 const COPIED_BYTES: usize = 256 << 20;
 /// A trust configuration with every log that ever was is under 100 KiB.
