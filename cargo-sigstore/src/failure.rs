@@ -30,6 +30,23 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// The one of two that says more: a bug, then what was looked at and refused, then what could not be done.
+    pub(crate) const fn worse(self, other: Self) -> Self {
+        if self.weight() < other.weight() { other } else { self }
+    }
+
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Yes => 0,
+            Self::Unavailable => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Bug => 4,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.number())
@@ -173,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_outweighs_what_could_not_be_looked_at() {
+        for (one, other, worse) in [
+            (Exit::Refused, Exit::Unavailable, Exit::Refused),
+            (Exit::Yes, Exit::Unavailable, Exit::Unavailable),
+            (Exit::Usage, Exit::Bug, Exit::Bug),
+            (Exit::Yes, Exit::Yes, Exit::Yes),
+        ] {
+            assert_eq!((one.worse(other), other.worse(one)), (worse, worse));
+        }
+    }
+
+    #[test]
     fn json_holds_every_part() {
         let failure = Failure::bug().fact("expected", "a").fact("found", "b");
         let json = failure.to_json();
@@ -195,8 +224,9 @@ mod tests {
                 for after in shipped.split(exit).skip(1) {
                     let rest = after.trim_start_matches([',', ' ', '\n']);
                     let code = rest.strip_prefix('"').and_then(|rest| rest.split('"').next());
+                    let in_catalogue = |code: &str| code.starts_with("E-");
                     let kebab = |code: &&str| code.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-                    if let Some(code) = code.filter(kebab) {
+                    if let Some(code) = code.filter(|code| kebab(code) || in_catalogue(code)) {
                         found.insert(code.to_owned());
                     }
                 }

@@ -120,20 +120,20 @@ impl Printer {
     /// Tells of a step: a verb of at most 12 characters as cargo prints it, then what it is about.
     pub(crate) fn status(&self, verb: &str, message: impl Display) {
         if !self.quiet {
-            to_stderr(&format_args!("{} {message}", format!("{verb:>12}").green().bold()));
+            tell(&format_args!("{} {message}", format!("{verb:>12}").green().bold()));
         }
     }
 
     /// Warns.
     #[allow(clippy::unused_self, reason = "all output goes through the printer")]
     pub(crate) fn warn(&self, message: impl Display) {
-        to_stderr(&format_args!("{}{} {message}", "warning".yellow().bold(), ":".bold()));
+        tell(&format_args!("{}{} {message}", "warning".yellow().bold(), ":".bold()));
     }
 
     /// Tells of something worth knowing.
     pub(crate) fn note(&self, message: impl Display) {
         if !self.quiet {
-            to_stderr(&format_args!("{}{} {message}", "note".cyan().bold(), ":".bold()));
+            tell(&format_args!("{}{} {message}", "note".cyan().bold(), ":".bold()));
         }
     }
 
@@ -157,7 +157,7 @@ impl Printer {
         if self.is_json() && !recorded {
             to_stderr(&serde_json::json!({ "error": failure.to_json() }));
         } else {
-            to_stderr(&Shown(failure).to_string().trim_end());
+            tell(&Shown(failure).to_string().trim_end());
         }
     }
 
@@ -219,6 +219,12 @@ pub(crate) fn visible(text: &str) -> String {
         .collect()
 }
 
+/// The same for a text of several lines, which stay lines.
+pub(crate) fn lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(visible).collect();
+    lines.join("\n")
+}
+
 /// A failure in the human format.
 struct Shown<'a>(&'a Failure);
 
@@ -245,6 +251,29 @@ impl Display for Shown<'_> {
 #[error("cannot write the output")]
 struct OutputError {
     source: std::io::Error,
+}
+
+/// Text for people on stderr: none of its lines is a command to a runner that reads them. Runners look past leading white
+/// space for `::NAME`, and anywhere in a line for the older `##[NAME]` (actions/runner, `ActionCommand`).
+fn tell(text: &dyn Display) {
+    to_stderr(&no_command(&text.to_string()));
+}
+
+fn no_command(text: &str) -> String {
+    let line = |line: &str| {
+        let bar = if plain(line).trim_start().starts_with("::") {
+            "| "
+        } else {
+            ""
+        };
+        format!("{bar}{}", line.replace("##[", "#\\#["))
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A line as it is without colours, which may be taken away before it is read.
+fn plain(line: &str) -> String {
+    anstream::adapter::strip_str(line).to_string()
 }
 
 /// A line on stderr. When even that fails there is nobody left to tell.
@@ -283,6 +312,18 @@ mod tests {
     fn control_characters_are_made_visible() {
         assert_eq!(visible("a\u{1b}[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
         assert_eq!(visible("é – ok"), "é – ok");
+    }
+
+    #[test]
+    fn no_line_for_people_is_a_command_to_a_runner() {
+        let said = "refused: ::no\n::set-output name=a::b\n \t::add-path::x\n\u{1b}[31m::stop\nx ##[group]y";
+        let shown = "refused: ::no\n| ::set-output name=a::b\n|  \t::add-path::x\n| \u{1b}[31m::stop\nx #\\#[group]y";
+        assert_eq!(no_command(said), shown);
+    }
+
+    #[test]
+    fn lines_of_others_stay_lines() {
+        assert_eq!(lines("a\r\nb\u{1b}\rc"), "a\nb\\u{1b}\\rc");
     }
 
     #[test]

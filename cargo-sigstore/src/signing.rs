@@ -47,6 +47,7 @@ pub(crate) async fn session(
     let options = identity.token_options(context, &trust)?;
     let signer = signer(context, http, trust, identity)?;
     let token = obtain(http, &options, &|name| context.variable(name)).await?;
+    token.check_event()?;
     let session = signer.certify(&token).await?;
     let name = visible(session.identity().san.as_str());
     context.printer.status("Certified", format_args!("as {name}"));

@@ -49,6 +49,11 @@ impl Mask {
     pub fn new(hide: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(hide))
     }
+
+    /// Hides a secret.
+    pub fn hide(&self, secret: &str) {
+        (self.0)(secret);
+    }
 }
 
 /// Ambient tokens for audience `sigstore`.
@@ -66,8 +71,8 @@ impl Default for TokenOptions {
 
 impl TokenOptions {
     fn mask(&self, secret: &str) {
-        if let Some(Mask(hide)) = &self.mask {
-            hide(secret);
+        if let Some(mask) = &self.mask {
+            mask.hide(secret);
         }
     }
 }

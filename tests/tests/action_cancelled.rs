@@ -1,8 +1,11 @@
 //! What becomes of a registry's token when a job of the Action is cancelled.
 
 use std::{
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,13 +26,40 @@ use tests::{
 
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// A registry that exchanges identities and never answers an upload; it notes method, path and authorization.
-#[derive(Clone, Default)]
-struct Stalling(Arc<Mutex<Vec<(String, String)>>>);
+/// A registry that exchanges identities; it notes method, path and authorization of each request.
+#[derive(Clone)]
+struct Stalling {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    /// Where it never answers: method, and what the path ends in.
+    at: (&'static str, &'static str),
+    /// How it answers who gives a token back.
+    revocation: StatusCode,
+    /// Set when it answers there after all.
+    released: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    method: String,
+    path: String,
+    authorization: String,
+}
 
 const UPLOAD_TOKEN: &str = "cio_tp_0123456789abcdefghijklmnopqrstuv";
 
+/// Longer than anything takes, also where much else runs.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 impl Stalling {
+    fn at(method: &'static str, path: &'static str) -> Self {
+        Self {
+            seen: Arc::default(),
+            at: (method, path),
+            revocation: StatusCode::NO_CONTENT,
+            released: Arc::default(),
+        }
+    }
+
     fn serve(&self) -> Service {
         let state = self.clone();
         Service::start(|base| {
@@ -39,22 +69,38 @@ impl Stalling {
         .expect("a service")
     }
 
-    fn saw(&self, method: &str) -> Option<String> {
-        let seen = self.0.lock().expect("a lock");
-        let found = seen.iter().find(|(known, _)| known == method);
-        found.map(|(_, authorization)| authorization.clone())
+    fn find(&self, method: &str, path: &str) -> Option<String> {
+        let seen = self.seen.lock().expect("a lock");
+        let found = seen
+            .iter()
+            .find(|seen| seen.method == method && seen.path.ends_with(path));
+        found.map(|seen| seen.authorization.clone())
     }
 
-    fn await_request(&self, method: &str, within: Duration) -> Option<String> {
-        let deadline = Instant::now() + within;
-        while Instant::now() < deadline {
-            if let Some(authorization) = self.saw(method) {
-                return Some(authorization);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
+    fn saw(&self, method: &str) -> Option<String> {
+        self.find(method, "")
     }
+
+    /// The authorization of such a request, once it is there.
+    fn await_request(&self, method: &str, path: &str) -> Option<String> {
+        eventually(|| self.find(method, path))
+    }
+
+    /// Answers where it did not.
+    fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+}
+
+fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(found) = found() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
 }
 
 async fn stall(
@@ -64,31 +110,46 @@ async fn stall(
     headers: HeaderMap,
 ) -> (StatusCode, String) {
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let seen = (method.to_string(), authorization.unwrap_or_default().to_owned());
-    if uri.path() != "/index/config.json" {
-        registry.0.lock().expect("a lock").push(seen);
+    registry.seen.lock().expect("a lock").push(Seen {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        authorization: authorization.unwrap_or_default().to_owned(),
+    });
+    let (stalled, path) = registry.at;
+    while method == stalled && uri.path().ends_with(path) && !registry.released.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     match (method.as_str(), uri.path()) {
         ("GET", "/index/config.json") => (StatusCode::OK, format!(r#"{{"dl": "{base}/dl", "api": "{base}"}}"#)),
         ("POST", _) => (StatusCode::OK, format!(r#"{{"token": "{UPLOAD_TOKEN}"}}"#)),
-        ("DELETE", _) => (StatusCode::NO_CONTENT, String::new()),
-        ("PUT", _) => std::future::pending().await,
+        ("DELETE", _) => (registry.revocation, String::new()),
+        ("PUT", _) => (StatusCode::OK, "{}".to_owned()),
         _ => (StatusCode::NOT_FOUND, String::new()),
     }
 }
 
-#[test]
-fn a_cancelled_job_gives_its_registry_token_back() {
-    // What the runner sends first, and what it sends when that did not help.
-    for signal in ["INT", "TERM"] {
+/// A step that publishes packaged crates at such a registry.
+struct Step {
+    stage: Stage,
+    registry: Stalling,
+    _service: Service,
+    process: Child,
+}
+
+impl Step {
+    fn start(registry: Stalling, crates: &[&str]) -> Self {
         let stage = Stage::open(env!("CARGO_BIN_EXE_sandbox").as_ref()).expect("a stage");
-        let registry = Stalling::default();
         let service = registry.serve();
-        let project = stage.workshop.adopt(&fixture("crockford")).expect("a crate");
-        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
-        let mut package = stage.workshop.cargo(&project.folder);
-        package.args(["package", "--quiet", "--no-verify"]);
-        run(&mut package, LIMIT).and_then(Outcome::success).expect("packaged");
+        let mut release = None;
+        for name in crates {
+            let project = stage.workshop.adopt(&fixture(name)).expect("a crate");
+            let mut package = stage.workshop.cargo(&project.folder);
+            package.args(["package", "--quiet", "--no-verify"]);
+            run(&mut package, LIMIT).and_then(Outcome::success).expect("packaged");
+            let repository = format!("ferris/{name}");
+            release.get_or_insert_with(|| Release::of_tag(&repository, &project.version, &project.commit));
+        }
+        let release = release.expect("a crate");
         let mut command = Command::new("sh");
         command
             .arg(source().join("run.sh"))
@@ -107,23 +168,103 @@ fn a_cancelled_job_gives_its_registry_token_back() {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(stage.path("log")).expect("a log"));
-        let mut step = command.spawn().expect("it starts");
-        let log = || std::fs::read_to_string(stage.path("log")).unwrap_or_default();
-        let upload = registry.await_request("PUT", Duration::from_mins(1));
-        assert_eq!(upload.as_deref(), Some(UPLOAD_TOKEN), "{}", log());
-        assert_eq!(
-            registry.saw("DELETE"),
-            None,
-            "the token is needed until the upload ends"
-        );
+        let process = command.spawn().expect("it starts");
+        Self {
+            stage,
+            registry,
+            _service: service,
+            process,
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.stage.path("log")).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: &str) {
         let mut kill = Command::new("kill");
-        let sent = run(kill.args(["-s", signal, &step.id().to_string()]), LIMIT);
+        let sent = run(kill.args(["-s", signal, &self.process.id().to_string()]), LIMIT);
         sent.and_then(Outcome::success).expect("the signal is sent");
-        let revoked = registry.await_request("DELETE", Duration::from_secs(7));
-        let ended = step.wait().expect("it ends");
-        assert_eq!(revoked, Some(format!("Bearer {UPLOAD_TOKEN}")), "{}", log());
-        assert!(!ended.success(), "a cancelled step is no success");
-        assert!(!log().contains(UPLOAD_TOKEN), "{}", log());
+    }
+
+    /// Whether it succeeded. What does not end is killed, and no success.
+    fn ended(&mut self) -> Option<bool> {
+        let status = eventually(|| self.process.try_wait().expect("a process"));
+        if status.is_none() {
+            self.process.kill().expect("it is killed");
+        }
+        status.map(|status| status.success())
+    }
+
+    /// The token is hidden in the log before anything else could print it, and then nothing does.
+    fn is_discreet(&self) -> bool {
+        let log = self.log();
+        log.matches(UPLOAD_TOKEN).count() == 1 && log.contains(&format!("::add-mask::{UPLOAD_TOKEN}\n"))
+    }
+}
+
+fn bearer() -> Option<String> {
+    Some(format!("Bearer {UPLOAD_TOKEN}"))
+}
+
+#[test]
+fn a_cancelled_job_gives_its_registry_token_back() {
+    // What the runner sends first, and what it sends when that did not help.
+    for signal in ["INT", "TERM"] {
+        let mut step = Step::start(Stalling::at("PUT", ""), &["crockford"]);
+        let upload = step.registry.await_request("PUT", "");
+        assert_eq!(upload.as_deref(), Some(UPLOAD_TOKEN), "{}", step.log());
+        let early = step.registry.saw("DELETE");
+        assert_eq!(early, None, "the token is needed until the upload ends");
+        step.signal(signal);
+        assert_eq!(step.registry.await_request("DELETE", ""), bearer(), "{}", step.log());
+        assert_eq!(step.ended(), Some(false), "a cancelled step is no success");
+        assert!(step.is_discreet(), "{}", step.log());
+    }
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_it_asks_for_a_token_gives_back_what_it_gets() {
+    let mut step = Step::start(Stalling::at("POST", "trusted_publishing/tokens"), &["crockford"]);
+    step.registry.await_request("POST", "").expect("it asks");
+    step.signal("INT");
+    step.registry.release();
+    assert_eq!(step.registry.await_request("DELETE", ""), bearer(), "{}", step.log());
+    assert_eq!(step.ended(), Some(false), "{}", step.log());
+    assert_eq!(step.registry.saw("PUT"), None, "{}", step.log());
+    assert!(step.is_discreet(), "{}", step.log());
+}
+
+#[test]
+fn a_job_that_has_given_its_token_back_can_still_be_cancelled() {
+    let registry = Stalling::at("GET", "/te/ll/telltale");
+    let mut step = Step::start(registry, &["crockford", "telltale"]);
+    let second = step.registry.await_request("GET", "/te/ll/telltale");
+    second.unwrap_or_else(|| panic!("{}", step.log()));
+    assert_eq!(step.registry.saw("DELETE"), bearer(), "{}", step.log());
+    step.signal("INT");
+    assert_eq!(step.ended(), Some(false), "{}", step.log());
+}
+
+#[test]
+fn a_token_that_the_registry_does_not_take_back_is_told() {
+    for (revocation, told) in [
+        (StatusCode::NO_CONTENT, false),
+        (StatusCode::FORBIDDEN, true),
+        (StatusCode::NOT_FOUND, true),
+    ] {
+        let registry = Stalling {
+            revocation,
+            ..Stalling::at("", "")
+        };
+        let mut step = Step::start(registry, &["crockford"]);
+        assert_eq!(step.ended(), Some(true), "{}", step.log());
+        assert_eq!(step.registry.saw("DELETE"), bearer(), "{}", step.log());
+        let words = format!(
+            "could not be given back (the registry answers with status {}",
+            revocation.as_u16()
+        );
+        assert_eq!(step.log().contains(&words), told, "{}", step.log());
     }
 }
 
@@ -171,7 +312,7 @@ fn a_cancelled_job_gives_its_registry_token_back_under_act() {
         return;
     };
     let repository = Repository::open(env!("CARGO_BIN_EXE_sandbox").as_ref(), CANCELLED).expect("a repository");
-    let registry = Stalling::default();
+    let registry = Stalling::at("PUT", "");
     let service = registry.serve();
     let mut permissions = repository.release.github_environment(&repository.stage.issuer);
     permissions.push(("STALLING".to_owned(), service.url().clone()));
@@ -186,7 +327,7 @@ fn a_cancelled_job_gives_its_registry_token_back_under_act() {
         .spawn()
         .expect("act starts");
     let log = || std::fs::read_to_string(&path).unwrap_or_default();
-    let upload = registry.await_request("PUT", Duration::from_mins(2));
+    let upload = registry.await_request("PUT", "");
     assert_eq!(upload.as_deref(), Some(UPLOAD_TOKEN), "{}", log());
     assert_eq!(
         registry.saw("DELETE"),
@@ -196,9 +337,9 @@ fn a_cancelled_job_gives_its_registry_token_back_under_act() {
     let step = step_of(running.id()).expect("the step's process");
     let sent = run(Command::new("kill").args(["-s", "INT", &step.to_string()]), LIMIT);
     sent.and_then(Outcome::success).expect("the signal is sent");
-    let revoked = registry.await_request("DELETE", Duration::from_secs(7));
+    let revoked = registry.await_request("DELETE", "");
     let ended = running.wait().expect("act ends");
-    assert_eq!(revoked, Some(format!("Bearer {UPLOAD_TOKEN}")), "{}", log());
+    assert_eq!(revoked, bearer(), "{}", log());
     assert!(!ended.success(), "a cancelled job is no success");
     assert!(!log().contains("a step after it ran\n  |"), "{}", log());
     assert!(!log().contains(UPLOAD_TOKEN), "{}", log());

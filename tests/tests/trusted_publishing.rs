@@ -339,6 +339,36 @@ fn our_own_publish_exchanges_right_before_the_upload_and_gives_the_token_back() 
     assert_eq!(out, 0, "the token was given back");
 }
 
+#[test]
+fn a_refused_exchange_shows_the_gates_words_and_the_claims() {
+    let scene = Scene::open();
+    let project = scene.project("crockford");
+    let run = |project: &Project, changes: &Value| {
+        let release = Release::of_tag("ferris/crockford", &project.version, &project.commit);
+        let job = release.github_environment_with(&scene.issuer, changes);
+        scene.run(&mut scene.sigstore_command(project, job))
+    };
+    let strangers = json!({"repository_owner_id": "666", "run_id": "4711"});
+    let refused = |project: &Project, code: &str| {
+        let refused = run(project, &strangers);
+        assert_eq!(refused.code, Some(1), "{}", refused.said());
+        for words in [
+            &format!("error[{code}]"),
+            "the registry says: ",
+            "repository_owner_id: 666",
+            "run_id: 4711",
+            &format!("sha: {}", project.commit),
+        ] {
+            assert!(refused.stderr.contains(words), "no {words} in {}", refused.said());
+        }
+    };
+    refused(&project, "E-TP-NEW");
+    let published = run(&project, &json!({}));
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    refused(&scene.next_version(&project, "0.3.2"), "E-TP-CONFIG");
+    assert_eq!(scene.registry.uploads().len(), 1);
+}
+
 /// With what the Action does by default: no token of the registry, and an exchange where the CI offers an identity.
 #[test]
 fn a_job_that_may_not_ask_for_an_identity_is_told_so_before_anything_is_packaged() {

@@ -6,30 +6,21 @@
 mod credential;
 mod gate;
 mod prebuilt;
+mod publishing;
 
 use std::path::PathBuf;
 
 use cargo_metadata::{Metadata, Package};
-use client::oidc::TokenOptions;
-use serde_json::Value;
 use verify::provenance::Options;
 
 use crate::{
     context::Context,
-    credential::channel::Channel,
     expected_digests::ExpectedDigests,
     failure::{Exit, Failure},
     identity_token,
     lockfile::Lockfile,
-    registry::{
-        exchange::{Exchanged, TrustedPublishing, can_exchange, exchange},
-        index::{IndexConfig, checksum},
-        selection::Registry,
-        token::RegistryToken,
-        upload::upload,
-    },
+    registry::{exchange::TrustedPublishing, selection::Registry},
     release::{
-        attest::{Services, Sources, connect},
         cargo::{Cargo, Selection},
         crate_file::CrateFile,
         preview,
@@ -39,10 +30,7 @@ use crate::{
     },
 };
 
-use self::{
-    credential::{naming_gitlab_variable, refuse_without_permission, registry_token},
-    gate::Gate,
-};
+use self::{credential::refuse_without_permission, publishing::Publishing};
 
 /// Arguments of `publish`.
 #[derive(clap::Args, Debug)]
@@ -102,6 +90,9 @@ pub(crate) struct Arguments {
     /// What the prebuilt crates must hash to.
     #[arg(skip)]
     pub(crate) expected: ExpectedDigests,
+    /// Whether GitHub is to keep the bundles too: then a version without any there is not done.
+    #[arg(skip)]
+    pub(crate) at_github: bool,
 }
 
 /// Publishes.
@@ -128,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
     if arguments.dry_run {
         return preview::show(context, &releases, &registry, &arguments.identity);
     }
-    let mut publishing = Publishing::prepare(arguments, context, registry, target)?;
+    let mut publishing = Publishing::prepare(arguments, context, registry, &target)?;
     let mut documents = Vec::new();
     let outcome = publishing.all(&releases, &mut documents);
     // What was published before a failure stays published, and is told.
@@ -224,205 +215,6 @@ fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Resul
         cargo: verify::provenance::Cargo::default(),
         options: Options::default(),
     })
-}
-
-/// Everything that publishing needs.
-struct Publishing<'a> {
-    arguments: &'a Arguments,
-    context: &'a Context,
-    registry: Registry,
-    config: IndexConfig,
-    /// None when an identity is exchanged for one right before each upload.
-    token: Option<RegistryToken>,
-    exchange: TokenOptions,
-    services: Services,
-    /// Folder of the bundle files; those of prebuilt crates lie beside them.
-    folder: PathBuf,
-}
-
-impl<'a> Publishing<'a> {
-    /// Finds the registry's token and the services before anything is signed.
-    fn prepare(
-        arguments: &'a Arguments,
-        context: &'a Context,
-        registry: Registry,
-        target: PathBuf,
-    ) -> Result<Self, Failure> {
-        let (token, missing) = registry_token(arguments, context, &registry)?;
-        let (http, trust) = connect(context)?;
-        let exchange = arguments.identity.token_options(context, &trust)?;
-        let config = if registry.index_url.starts_with("sparse+") {
-            context.block_on(IndexConfig::fetch(&http, &registry, token.as_ref()))?
-        } else {
-            IndexConfig::default()
-        };
-        let api = config.api.as_deref();
-        if let Some(missing) = missing.filter(|_| !can_exchange(context, api, &exchange)) {
-            return Err(naming_gitlab_variable(missing, context, api));
-        }
-        let sources = Sources {
-            identity: &arguments.identity,
-            store: arguments.attestations.as_deref(),
-            registry_store: config.attestations(),
-        };
-        let services = Services::new(context, http, trust, sources)?;
-        Ok(Self {
-            arguments,
-            context,
-            registry,
-            config,
-            token,
-            exchange,
-            services,
-            folder: target.join("sigstore"),
-        })
-    }
-
-    /// Publishes the releases in their order.
-    fn all(&mut self, releases: &[Release], documents: &mut Vec<Value>) -> Result<(), Failure> {
-        for release in releases {
-            if self.is_published(release)? {
-                self.context.printer.status(
-                    "Skipping",
-                    format_args!(
-                        "{}: {} has it already",
-                        release.file.file_name(),
-                        self.registry.display_name()
-                    ),
-                );
-                continue;
-            }
-            documents.push(self.one(release)?);
-        }
-        Ok(())
-    }
-
-    /// Attest, store, upload.
-    fn one(&mut self, release: &Release) -> Result<Value, Failure> {
-        let folder = match release.path.parent() {
-            Some(folder) if self.is_prebuilt() => folder,
-            _ => &self.folder,
-        };
-        let (context, services) = (self.context, &mut self.services);
-        let (attested, files) = context.block_on(async {
-            let attested = services.attest(context, release).await?;
-            let files = attested.write(folder, &release.file.file_name())?;
-            services.store(context, release, &attested).await?;
-            Ok((attested, files))
-        })?;
-        let exchanged = self.exchanged()?;
-        let given = exchanged.as_ref().map(Exchanged::token);
-        if let Some(token) = given.or(self.token.as_ref()) {
-            if self.is_prebuilt() {
-                self.upload(release, token)?;
-            } else {
-                self.cargo_publish(release, token)?;
-            }
-        }
-        drop(exchanged);
-        self.context.printer.status(
-            "Published",
-            format_args!(
-                "{} to {}, sha256:{}",
-                release.file.file_name(),
-                self.registry.display_name(),
-                release.file.digest
-            ),
-        );
-        if !self.context.printer.is_json() {
-            let [one, _] = &files;
-            self.context.printer.line(one.display())?;
-        }
-        let mut document = attested.to_json(release, &files);
-        if let Some(members) = document.as_object_mut() {
-            members.insert("crate".to_owned(), release.path.display().to_string().into());
-            members.insert("index".to_owned(), self.registry.index_url.as_str().into());
-            members.insert("attestations".to_owned(), self.services.store_url().into());
-        }
-        Ok(document)
-    }
-
-    const fn is_prebuilt(&self) -> bool {
-        !self.arguments.crate_file.is_empty()
-    }
-
-    /// Whether the registry has these very bytes: then an earlier run got this far.
-    fn is_published(&self, release: &Release) -> Result<bool, Failure> {
-        if !self.registry.index_url.starts_with("sparse+") {
-            return Ok(false);
-        }
-        let http = self.services.http.clone();
-        let token = self.token.as_ref().filter(|_| self.config.auth_required);
-        let file = &release.file;
-        let found = self
-            .context
-            .block_on(checksum(&http, &self.registry, token, &file.name, &file.version))?;
-        match found {
-            None => Ok(false),
-            Some(digest) if digest == file.digest => Ok(true),
-            Some(digest) if self.arguments.skip_existing => {
-                self.context.printer.warn(format_args!(
-                    "{} has another {}: sha256:{digest}",
-                    self.registry.display_name(),
-                    file.file_name()
-                ));
-                Ok(true)
-            }
-            Some(digest) => Err(Error::Published {
-                file_name: file.file_name(),
-                registry: self.registry.display_name().to_owned(),
-            }
-            .with_digests(&digest.to_string(), &file.digest.to_string())),
-        }
-    }
-
-    /// Lets cargo upload; it gets the token through us, for the attested digest alone.
-    fn cargo_publish(&self, release: &Release, token: &RegistryToken) -> Result<(), Failure> {
-        let gate = Gate::new(release, &self.registry, self.config.auth_required, token.clone());
-        let channel = Channel::open()?;
-        let program =
-            std::env::current_exe().map_err(|source| Failure::new(Exit::Bug, "channel", &Error::Program { source }))?;
-        let program = program.to_string_lossy();
-        let provider = [program.as_ref()];
-        let mut selection = selection(self.arguments, &[], &self.registry);
-        selection.packages = vec![release.file.name.clone()];
-        let cargo = Cargo::new(
-            &self.arguments.keep_env,
-            self.context.options.quiet,
-            self.context.options.offline,
-        )
-        .with_registries(self.context.registry_indexes());
-        let outcome = channel.serve_while(
-            |request| gate.answer(request),
-            || cargo.publish(&selection, &provider, channel.path()),
-        );
-        match gate.refusal() {
-            Some(refusal) => Err(refusal),
-            None => outcome,
-        }
-    }
-
-    /// An upload token of this run, where the registry's own is not used.
-    fn exchanged(&self) -> Result<Option<Exchanged>, Failure> {
-        if self.token.is_some() {
-            return Ok(None);
-        }
-        let (http, options) = (&self.services.http, self.exchange.clone());
-        exchange(self.context, http, self.config.api.as_deref(), options).map(Some)
-    }
-
-    fn upload(&self, release: &Release, token: &RegistryToken) -> Result<(), Failure> {
-        let http = self.services.http.clone();
-        self.context.printer.status("Uploading", release.file.file_name());
-        self.context.block_on(upload(
-            self.context,
-            &http,
-            &self.registry,
-            &self.config,
-            &release.file,
-            token,
-        ))
-    }
 }
 
 /// The registry that all the packages go to.

@@ -43,18 +43,22 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         files.push((path, digest));
     }
     let (http, trust) = connect(context)?;
-    context.block_on(async {
+    let mut receipts = Vec::new();
+    let outcome = context.block_on(async {
         let session = signing::session(context, &http, trust, &arguments.identity).await?;
-        let mut receipts = Vec::new();
         for (path, digest) in files {
             let signed = session.sign_artifact(digest).await?;
             let bundle = signing::bundle_path(arguments.bundle.as_deref(), path);
             receipts.push(Receipt::write(path, digest, bundle, signed)?);
             context.printer.status("Signed", path.display());
         }
-        signing::tell(context, &receipts)
-    })?;
-    Ok(Exit::Yes)
+        Ok(Exit::Yes)
+    });
+    // What was signed before a failure stays signed, and is told.
+    if outcome.is_ok() || !receipts.is_empty() {
+        signing::tell(context, &receipts)?;
+    }
+    outcome
 }
 
 #[derive(Debug, thiserror::Error)]

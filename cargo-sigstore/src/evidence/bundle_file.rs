@@ -1,8 +1,11 @@
 //! Bundles in files: one in `*.sigstore.json`, one a line in `*.jsonl`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use verify::{Budget, Bundle};
+use verify::{Budget, Bundle, bundle::Content, statement::Statement};
 
 use crate::{failure::Failure, file};
 
@@ -36,6 +39,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Bundle>, Failure> {
         bundles.push(bundle.map_err(|error| malformed(error, &format!(", line {number},")))?);
     }
     Ok(bundles)
+}
+
+/// The predicate types of what bundles state. Nothing is verified.
+pub(crate) fn stated(bundles: &[Bundle]) -> BTreeSet<String> {
+    let budget = Budget::default();
+    let statements = bundles.iter().filter_map(|bundle| match &bundle.content {
+        Content::Dsse(envelope) => Statement::from_json(&envelope.payload, &budget).ok(),
+        Content::Message { .. } => None,
+    });
+    statements.map(|statement| statement.predicate_type).collect()
 }
 
 /// One bundle a line.

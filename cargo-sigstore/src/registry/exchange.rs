@@ -1,17 +1,24 @@
 //! Trusted publishing from the client's side: an identity token for a short-lived upload token, which is given back after
 //! the upload, whatever became of it, and when the process is told to stop.
+//!
+//! One thread watches over all of it, and over signals, from before the first token is asked for until the process ends:
+//! whoever takes a signal from its default action must act on it for ever.
+
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use client::{
     Http, Service,
     http::{Endpoint, Method, Request, StatusCode},
-    oidc::{IdentityToken, TokenOptions, is_offered, obtain},
+    oidc::{IdentityToken, Mask, TokenOptions, is_offered, obtain},
 };
 use serde::Deserialize;
+use tokio::sync::{mpsc as tasks, oneshot};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     context::Context,
     failure::{Exit, Failure},
+    printer::{Printer, lines},
     registry::token::RegistryToken,
 };
 
@@ -30,9 +37,10 @@ pub(crate) enum TrustedPublishing {
 /// An upload token. Dropping it gives it back.
 pub(crate) struct Exchanged {
     token: RegistryToken,
-    /// Tells the thread that watches for signals to give the token back and end.
-    done: Option<tokio::sync::oneshot::Sender<()>>,
-    watcher: Option<std::thread::JoinHandle<()>>,
+    /// Tells the watch to give the token back.
+    done: Option<oneshot::Sender<()>>,
+    /// Hears when that has been tried.
+    gone: mpsc::Receiver<()>,
 }
 
 impl Exchanged {
@@ -45,9 +53,8 @@ impl Exchanged {
 impl Drop for Exchanged {
     fn drop(&mut self) {
         drop(self.done.take());
-        if let Some(watcher) = self.watcher.take() {
-            drop(watcher.join());
-        }
+        // The watch says nothing: it hangs up.
+        while self.gone.recv().is_ok() {}
     }
 }
 
@@ -72,60 +79,165 @@ pub(crate) fn audience(api: &str) -> String {
     host.trim_end_matches('/').to_owned()
 }
 
-/// Exchanges a fresh identity token, right before the upload.
+/// Exchanges a fresh identity token, right before the upload; `is_new` says that the registry has no such crate yet.
 ///
 /// # Errors
-/// Those of the identity token; code `trusted-publishing` when the registry refuses, with its own words and the claims.
+/// Those of the identity token; codes `E-TP-CONFIG` and `E-TP-NEW` when the registry refuses, with its own words and the
+/// claims; `trusted-publishing` when there is no answer to the exchange.
 pub(crate) fn exchange(
     context: &Context,
     http: &Http,
     api: Option<&str>,
     options: TokenOptions,
+    is_new: bool,
 ) -> Result<Exchanged, Failure> {
     let api = api.ok_or_else(|| Failure::from(Error::NoApi))?;
     let endpoint = Endpoint::parse(Service::Registry, api)?.below(PATH);
     let options = for_registry(options, api);
-    let token = context.block_on(async {
+    let watch = watch()?;
+    let identity = context.block_on(async {
         let identity = obtain(http, &options, &|name| context.variable(name)).await?;
         identity.check_event()?;
-        ask(http, endpoint.clone(), &identity).await
+        Ok(identity)
     })?;
+    let (answer, answered) = mpsc::channel();
+    let (done, ended) = oneshot::channel();
+    let (hang_up, gone) = mpsc::channel();
+    let task = Task {
+        http: http.clone(),
+        endpoint,
+        identity,
+        mask: options.mask,
+        printer: context.printer.clone(),
+        is_new,
+        answer,
+        ended,
+        _hang_up: hang_up,
+    };
+    let stopped = |_| Failure::from(Error::Stopped);
+    watch.blocking_send(task).map_err(|_| Failure::from(Error::Stopped))?;
+    let token = answered.recv().map_err(stopped)??;
     context
         .printer
         .status("Exchanged", "the identity for an upload token of this run");
-    let (done, ended) = tokio::sync::oneshot::channel();
-    let (given, http) = (token.clone(), http.clone());
-    let watcher = std::thread::Builder::new()
-        .name("upload-token".to_owned())
-        .spawn(move || watch(&http, endpoint, &given, ended))
-        .map_err(|source| Failure::from(Error::Watch { source }))?;
     Ok(Exchanged {
         token,
         done: Some(done),
-        watcher: Some(watcher),
+        gone,
     })
 }
 
+/// An exchange, with everything that giving the token back will need.
+struct Task {
+    http: Http,
+    endpoint: Endpoint,
+    identity: IdentityToken,
+    mask: Option<Mask>,
+    printer: Printer,
+    is_new: bool,
+    answer: mpsc::Sender<Result<RegistryToken, Failure>>,
+    ended: oneshot::Receiver<()>,
+    /// Dropped at the end.
+    _hang_up: mpsc::Sender<()>,
+}
+
+/// The process's watch, begun when it is first needed; there cannot be two, for the first to end would end the process.
+static WATCH: Mutex<Option<tasks::Sender<Task>>> = Mutex::new(None);
+
+/// Begins the watch unless it is there. No token is out yet, so that a watch that cannot begin loses none.
+fn watch() -> Result<tasks::Sender<Task>, Failure> {
+    let mut watch = WATCH.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(watch) = &*watch {
+        return Ok(watch.clone());
+    }
+    let unwatched = |source| Failure::from(Error::Watch { source });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(unwatched)?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::take().map_err(unwatched)?
+    };
+    let (sender, receiver) = tasks::channel(1);
+    std::thread::Builder::new()
+        .name("upload-token".to_owned())
+        .spawn(move || runtime.block_on(keep_watch(signals, receiver)))
+        .map_err(unwatched)?;
+    *watch = Some(sender.clone());
+    Ok(sender)
+}
+
+/// One exchange after the other; between them and after the last a signal ends the process, as it would by default.
+async fn keep_watch(mut signals: Signals, mut tasks: tasks::Receiver<Task>) {
+    loop {
+        tokio::select! {
+            signal = signals.next() => end(signal),
+            task = tasks.recv() => match task {
+                Some(task) => task.perform(&mut signals).await,
+                None => end(signals.next().await),
+            },
+        }
+    }
+}
+
+impl Task {
+    /// Asks for a token, waits for the end of the upload or for a signal, and gives the token back. After a signal the process
+    /// ends: while the token is being asked for, only once it is known whether there is one.
+    async fn perform(self, signals: &mut Signals) {
+        let asking = ask(&self.http, self.endpoint.clone(), &self.identity, self.is_new);
+        tokio::pin!(asking);
+        let mut signal = None;
+        let answer = tokio::select! {
+            answer = &mut asking => answer,
+            first = signals.next() => {
+                signal = Some(first);
+                asking.await
+            }
+        };
+        let token = answer.as_ref().ok().cloned();
+        if let (Some(token), Some(mask)) = (&token, &self.mask) {
+            mask.hide(token.secret());
+        }
+        if signal.is_none() {
+            // Who asked waits for this.
+            drop(self.answer.send(answer));
+            if token.is_some() {
+                tokio::select! {
+                    _ = self.ended => {}
+                    late = signals.next() => signal = Some(late),
+                }
+            }
+        }
+        if let Some(token) = token {
+            give_back(&self.http, self.endpoint, &token, &self.printer).await;
+        }
+        if let Some(signal) = signal {
+            end(signal);
+        }
+    }
+}
+
 /// Sent once: the identity token is used up by the first try.
-async fn ask(http: &Http, endpoint: Endpoint, identity: &IdentityToken) -> Result<RegistryToken, Failure> {
+async fn ask(
+    http: &Http,
+    endpoint: Endpoint,
+    identity: &IdentityToken,
+    is_new: bool,
+) -> Result<RegistryToken, Failure> {
     let body = serde_json::json!({ "jwt": identity.secret() });
     let answer = http
         .send(Request::post_json(endpoint, &body, ANSWER_BYTES).once())
         .await?;
     if answer.status() != StatusCode::OK {
         let said: Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let details: Vec<String> = said
-            .errors
-            .into_iter()
-            .map(|error| crate::printer::visible(&error.detail))
-            .collect();
-        let status = answer.status().as_u16();
-        let details = details.join("\n");
-        let failure = Failure::from(Error::Refused { status, details });
+        let details: Vec<String> = said.errors.iter().map(|error| lines(&error.detail)).collect();
+        let refused = Refused {
+            status: answer.status().as_u16(),
+            details: details.join("\n"),
+        };
         let claims = CLAIMS
             .into_iter()
             .filter_map(|name| Some((name, identity.claim(name)?)));
-        return Err(claims.fold(failure, |failure, (name, value)| {
+        return Err(claims.fold(refused.into_failure(is_new), |failure, (name, value)| {
             failure.fact(name, crate::printer::visible(&value))
         }));
     }
@@ -136,46 +248,63 @@ async fn ask(http: &Http, endpoint: Endpoint, identity: &IdentityToken) -> Resul
     token.ok_or_else(|| Error::Malformed.into())
 }
 
-/// Waits for the end of the upload or for a signal, and gives the token back. After a signal the process ends.
-fn watch(http: &Http, endpoint: Endpoint, token: &RegistryToken, ended: tokio::sync::oneshot::Receiver<()>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return;
+/// Gives a token back, or says that it is still good.
+async fn give_back(http: &Http, endpoint: Endpoint, token: &RegistryToken, printer: &Printer) {
+    let bearer = Zeroizing::new(format!("Bearer {}", token.secret()));
+    let request = Request::new(Method::DELETE, endpoint, ANSWER_BYTES).authorization(&bearer);
+    let why = match http.send(request).await {
+        Ok(answer) if answer.status().is_success() => return,
+        Ok(answer) => format!("the registry answers with status {}", answer.status().as_u16()),
+        Err(error) => error.to_string(),
     };
-    runtime.block_on(async {
-        let signal = tokio::select! {
-            _ = ended => None,
-            signal = stopped() => Some(signal),
-        };
-        let bearer = Zeroizing::new(format!("Bearer {}", token.secret()));
-        let request = Request::new(Method::DELETE, endpoint, ANSWER_BYTES).authorization(&bearer);
-        if http.send(request).await.is_err() {
-            tracing::warn!("the upload token could not be given back; it ends by itself");
-        }
-        if let Some(signal) = signal {
-            end(signal);
-        }
-    });
+    printer.warn(format_args!(
+        "the upload token could not be given back ({why}); it is good until it runs out, within the half hour"
+    ));
 }
 
-/// The number of the first signal that asks the process to stop.
+/// The signals that ask the process to stop, taken from their default action.
 #[cfg(unix)]
-async fn stopped() -> i32 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        use tokio::signal::unix::SignalKind;
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            Some(()) = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            else => std::future::pending().await,
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn stopped() -> i32 {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => 2,
-        Err(_) => std::future::pending().await,
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+    fn take() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> i32 {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => 2,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -183,7 +312,7 @@ async fn stopped() -> i32 {
     clippy::exit,
     reason = "a signal asked for it, and its default action was taken from it for the token's sake"
 )]
-fn end(signal: i32) {
+fn end(signal: i32) -> ! {
     std::process::exit(128_i32.saturating_add(signal));
 }
 
@@ -203,38 +332,56 @@ struct Detail {
     detail: String,
 }
 
+/// The registry exchanges nothing for this identity.
+#[derive(Debug, thiserror::Error)]
+#[error("the registry gives no upload token for this identity (status {status})")]
+struct Refused {
+    status: u16,
+    /// Its own words.
+    details: String,
+}
+
+impl Refused {
+    /// Of a crate that the index does not have it is clear why.
+    fn into_failure(self, is_new: bool) -> Failure {
+        let failure = if is_new {
+            Failure::new(Exit::Refused, "E-TP-NEW", &self).hint(
+                "the registry has no crate of this name yet, and crates.io exchanges nothing for those: publish it once with a \
+                 token of the registry, `--trusted-publishing never`; elsewhere compare these claims with its configuration",
+            )
+        } else {
+            Failure::new(Exit::Refused, "E-TP-CONFIG", &self)
+                .hint("compare these claims with the crate's trusted publisher at the registry")
+        };
+        failure.fact("the registry says", self.details)
+    }
+}
+
 /// Why there is no upload token.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("E-TP-CONFIG: the registry gives no upload token for this identity (status {status}): {details}")]
-    Refused { status: u16, details: String },
     #[error("the registry's answer to the exchange holds no token")]
     Malformed,
     #[error("the registry has no web API to exchange an identity at")]
     NoApi,
-    #[error("cannot watch over the upload token")]
+    #[error("cannot watch over an upload token, so none was asked for")]
     Watch { source: std::io::Error },
+    #[error("the watch over the upload token has ended")]
+    Stopped,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = if matches!(error, Error::Refused { .. }) {
-            Self::new(Exit::Refused, "trusted-publishing", &error)
-        } else {
-            Self::new(Exit::Unavailable, "trusted-publishing", &error)
-        };
-        failure.hint(
-            "compare these claims with the crate's trusted publisher at the registry; a crate that is not there yet \
-             (E-TP-NEW) is published once with a token of the registry, `--trusted-publishing never`",
-        )
+        Self::new(Exit::Unavailable, "trusted-publishing", &error)
+            .hint("use a token of the registry, `--trusted-publishing never`, or tell the registry's operator")
     }
 }
 
 const PATH: &str = "api/v1/trusted_publishing/tokens";
 /// A token, or some sentences.
 const ANSWER_BYTES: usize = 64 << 10;
-/// What trusted publishing looks at.
-const CLAIMS: [&str; 10] = [
+/// What trusted publishing looks at, and what tells this run from others.
+const CLAIMS: [&str; 12] = [
     "repository",
     "repository_owner_id",
     "workflow_ref",
@@ -245,4 +392,6 @@ const CLAIMS: [&str; 10] = [
     "environment",
     "event_name",
     "pipeline_source",
+    "run_id",
+    "sha",
 ];

@@ -61,29 +61,43 @@ impl IndexConfig {
     }
 }
 
-/// The checksum the index states for a version; none when it does not have it.
+/// What the index states about a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// There is no crate of this name.
+    NoCrate,
+    /// The crate has other versions.
+    NoVersion,
+    /// The version has this checksum.
+    Version(Sha256Digest),
+}
+
+/// What the index states about a version.
 ///
 /// # Errors
 /// As [`IndexConfig::fetch`].
-pub(crate) async fn checksum(
+pub(crate) async fn listing(
     http: &Http,
     registry: &Registry,
     token: Option<&RegistryToken>,
     name: &str,
     version: &str,
-) -> Result<Option<Sha256Digest>, Failure> {
+) -> Result<Listing, Failure> {
     let body = match get(http, registry, &path_of(name), token).await? {
         Found::Body(body) => body,
-        Found::Nothing => return Ok(None),
+        Found::Nothing => return Ok(Listing::NoCrate),
         Found::Unauthorized => return Err(RegistryToken::missing(registry)),
     };
     let registries = registry
         .other_index()
         .map_or_else(Registries::crates_io, |index| Registries::new([index]));
     let lines = IndexLine::all_of(&body, &registries).filter(|line| line.description.name == name);
-    let line = IndexLine::of_version(lines, version);
-    line.map(|line| line.checksum.parse().map_err(|_| malformed(registry)))
-        .transpose()
+    match IndexLine::of_version(lines, version) {
+        None => Ok(Listing::NoVersion),
+        Some(line) => Ok(Listing::Version(
+            line.checksum.parse().map_err(|_| malformed(registry))?,
+        )),
+    }
 }
 
 /// What an index answered.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::{
     context::Context,
     failure::{Exit, Failure},
+    printer::{lines, visible},
     registry::{index::IndexConfig, selection::Registry, token::RegistryToken},
     release::{crate_file::CrateFile, publish_request},
 };
@@ -36,16 +37,15 @@ pub(crate) async fn upload(
     let answer = http.send(request).await?;
     let said: Answer = serde_json::from_slice(answer.body()).unwrap_or_default();
     if answer.status() != StatusCode::OK || !said.errors.is_empty() {
-        let details: Vec<String> = said.errors.into_iter().map(|error| error.detail).collect();
-        return Err(Error::Refused {
+        let details: Vec<String> = said.errors.iter().map(|error| lines(&error.detail)).collect();
+        let refused = Failure::from(Error::Refused {
             registry: registry.display_name().to_owned(),
             status: answer.status().as_u16(),
-            details: details.join("\n"),
-        }
-        .into());
+        });
+        return Err(refused.fact("the registry says", details.join("\n")));
     }
     for warning in said.warnings.unwrap_or_default().other {
-        context.printer.warn(crate::printer::visible(&warning));
+        context.printer.warn(visible(&warning));
     }
     Ok(())
 }
@@ -74,12 +74,8 @@ struct Warnings {
 enum Error {
     #[error("the registry `{registry}` takes no uploads")]
     NoApi { registry: String },
-    #[error("the registry `{registry}` refuses the crate with status {status}: {details}")]
-    Refused {
-        registry: String,
-        status: u16,
-        details: String,
-    },
+    #[error("the registry `{registry}` refuses the crate with status {status}")]
+    Refused { registry: String, status: u16 },
 }
 
 impl From<Error> for Failure {

@@ -1,6 +1,9 @@
 //! One certificate, three statements, every bundle verified before anybody else sees it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use client::{
     Http,
@@ -9,7 +12,7 @@ use client::{
 };
 use serde_json::{Value, json};
 use verify::{
-    Budget, Verified, WorkloadIdentity,
+    Budget, Sha256Digest, Verified, WorkloadIdentity,
     agreement::{Check, Expectations, examine},
     signing_config::ClientTrustConfig,
 };
@@ -147,6 +150,18 @@ impl Services {
             format_args!("{} bundles at {}", attested.bundles.len(), store.url),
         );
         Ok(())
+    }
+
+    /// What the store has about an artifact, by predicate type; none where there is no store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn stored(&self, digest: &Sha256Digest) -> Result<Option<BTreeSet<String>>, Failure> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let found = store.client.by_digest(digest).await?;
+        Ok(Some(bundle_file::stated(&found.bundles)))
     }
 
     /// Address of the attestation store in use.

@@ -17,14 +17,13 @@ use crate::{
 
 use super::inputs::{missing, variable};
 
-/// Stores bundles with GitHub, and gives the address of each.
+/// Stores bundles with GitHub, and notes the address of each.
 ///
 /// # Errors
 /// Code `ci-github`; those of the service; `ci-input` without a token.
-pub(super) fn store(context: &Context, files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+pub(super) fn store(context: &Context, files: &[PathBuf], urls: &mut Vec<String>) -> Result<(), Failure> {
     let place = Place::of(context)?;
     let http = network::http(context)?;
-    let mut urls = Vec::new();
     for path in files {
         for bundle in bundle_file::read(path)? {
             let bundle: Value = serde_json::from_str(&bundle.to_json()).unwrap_or_default();
@@ -33,7 +32,7 @@ pub(super) fn store(context: &Context, files: &[PathBuf]) -> Result<Vec<String>,
             urls.push(url);
         }
     }
-    Ok(urls)
+    Ok(())
 }
 
 /// A repository at GitHub, and the right to store there.

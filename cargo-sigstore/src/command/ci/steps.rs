@@ -40,18 +40,36 @@ impl Steps<'_> {
     /// # Errors
     /// Those of the commands; codes `ci-…`.
     pub(super) fn run(&mut self) -> Result<Exit, Failure> {
-        let exit = match self.inputs.command {
+        match self.inputs.command {
             Command::Publish => self.publish(),
             Command::Package => self.package(),
             Command::Sign => self.sign(),
             Command::Attest => self.attest(),
             Command::Verify => self.verify(),
             Command::Setup => self.setup(),
-        }?;
-        if exit == Exit::Yes {
-            self.keep_bundles()?;
         }
-        Ok(exit)
+    }
+
+    /// Keeps and stores what was signed: also, and above all, when something failed after it was.
+    fn keep(&mut self, outcome: Result<Exit, Failure>) -> Result<Exit, Failure> {
+        let kept = self.keep_bundles().map(|()| Exit::Yes);
+        let outcome = self.both(outcome, kept);
+        let stored = self.store_with_github().map(|()| Exit::Yes);
+        self.both(outcome, stored)
+    }
+
+    /// What came of two things that were both done. Of two failures the lesser is told here.
+    fn both(&self, one: Result<Exit, Failure>, other: Result<Exit, Failure>) -> Result<Exit, Failure> {
+        let exit = |outcome: &Result<Exit, Failure>| outcome.as_ref().map_or_else(Failure::exit, |exit| *exit);
+        let (worse, lesser) = if exit(&one).worse(exit(&other)) == exit(&one) {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        if let Err(failure) = &lesser {
+            self.context.printer.failure(failure);
+        }
+        worse
     }
 
     fn publish(&mut self) -> Result<Exit, Failure> {
@@ -66,15 +84,16 @@ impl Steps<'_> {
         }
         let mut words = self.publish_words()?;
         words.extend(files.iter().map(|file| format!("--crate-file={}", file.display())));
-        self.line(&words)?;
+        let published = self.line(&words);
         if self.inputs.dry_run {
-            return Ok(Exit::Yes);
+            return published;
         }
-        self.store_with_github()?;
+        let outcome = self.keep(published);
         if self.inputs.verify_after {
-            self.verify_published()
+            let verified = self.verify_published();
+            self.both(outcome, verified)
         } else {
-            Ok(Exit::Yes)
+            outcome
         }
     }
 
@@ -128,9 +147,8 @@ impl Steps<'_> {
         words.extend(self.trust_words()?);
         words.push("--".to_owned());
         words.extend(files.iter().map(|path| path.display().to_string()));
-        let exit = self.line(&words)?;
-        self.store_with_github()?;
-        Ok(exit)
+        let signed = self.line(&words);
+        self.keep(signed)
     }
 
     fn attest(&mut self) -> Result<Exit, Failure> {
@@ -140,12 +158,11 @@ impl Steps<'_> {
         let predicate = predicate.ok_or_else(|| missing("predicate-path", "attest"))?;
         let kind = inputs.predicate_type.as_deref();
         let kind = kind.ok_or_else(|| missing("predicate-type", "attest"))?;
-        for path in &files {
+        let attested = files.iter().try_fold(Exit::Yes, |_, path| {
             self.runner.group(&format!("Attest {}", file::name(path)));
-            self.attest_one(path, kind, predicate)?;
-        }
-        self.store_with_github()?;
-        Ok(Exit::Yes)
+            self.attest_one(path, kind, predicate)
+        });
+        self.keep(attested)
     }
 
     fn attest_one(&mut self, file: &Path, kind: &str, predicate: &str) -> Result<Exit, Failure> {
@@ -172,7 +189,7 @@ impl Steps<'_> {
 
     /// Evidence about what was published, as a consumer gets it.
     fn verify_published(&mut self) -> Result<Exit, Failure> {
-        let mut worst = Exit::Yes;
+        let mut worst = Ok(Exit::Yes);
         for signer in self.report.signers() {
             let consumer = if signer.unstored.is_none() {
                 " as a consumer would"
@@ -191,12 +208,10 @@ impl Steps<'_> {
             } else {
                 words.extend(["--".to_owned(), format!("sha256:{}", signer.digest)]);
             }
-            let exit = self.line(&words)?;
-            if exit != Exit::Yes {
-                worst = exit;
-            }
+            let verified = self.line(&words);
+            worst = self.both(worst, verified);
         }
-        Ok(worst)
+        worst
     }
 
     fn setup(&mut self) -> Result<Exit, Failure> {
@@ -211,16 +226,21 @@ impl Steps<'_> {
         if !self.inputs.github_attestations {
             return Ok(());
         }
+        let bundles = self.report.bundles();
+        if bundles.is_empty() {
+            return Ok(());
+        }
         self.runner.group("Store with GitHub");
-        let urls = github::store(self.context, &self.report.bundles())?;
+        let mut urls = Vec::new();
+        let stored = github::store(self.context, &bundles, &mut urls);
         self.report.stored_with_github(urls);
-        Ok(())
+        stored
     }
 
     /// Runs a command line, and takes down what it said.
     fn line(&mut self, words: &[String]) -> Result<Exit, Failure> {
         let (line, context) = self.inner(words)?;
-        let exit = command::run(&line, &context)?;
+        let outcome = command::run(&line, &context);
         let record = context.printer.take_record();
         if self.inputs.verbose {
             for document in &record.documents {
@@ -230,7 +250,7 @@ impl Steps<'_> {
             }
         }
         self.report.take(record);
-        Ok(exit)
+        outcome
     }
 
     /// The command that a command line means, and the context it runs in.
@@ -253,6 +273,9 @@ impl Steps<'_> {
         let mut command = line.command;
         if let Some(expected) = expected_by(&mut command) {
             *expected = self.inputs.digests.clone();
+        }
+        if let Line::Publish(arguments) = &mut command {
+            arguments.at_github = self.inputs.github_attestations;
         }
         Ok((command, context.with_variables(self.index_variable())))
     }

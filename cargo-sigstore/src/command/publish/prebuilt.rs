@@ -110,7 +110,12 @@ mod tests {
         let read = |expected: &[u8]| {
             let expected = BTreeMap::from([("a-1.0.0.crate".to_owned(), Sha256Digest::of(expected))]);
             let expected = ExpectedDigests::new(expected);
-            super::read(&[path.clone()], &expected, &Registry::crates_io(), Options::default())
+            super::read(
+                std::slice::from_ref(&path),
+                &expected,
+                &Registry::crates_io(),
+                Options::default(),
+            )
         };
         assert_eq!(read(&bytes).unwrap()[0].file.bytes, bytes);
         assert_eq!(read(b"other").unwrap_err().code(), "ci-digest");

@@ -25,7 +25,7 @@ use crate::{
     lockfile::Lockfile,
     network,
     registry::{
-        index::{IndexConfig, checksum},
+        index::{IndexConfig, Listing, listing},
         selection::Registry,
     },
     release::crate_file::name_and_version,
@@ -222,7 +222,11 @@ fn crate_digest(
         let token = arguments.token_for(context, &registry);
         let config = IndexConfig::fetch(&http, &registry, token.as_ref()).await?;
         let token = token.filter(|_| config.auth_required);
-        checksum(&http, &registry, token.as_ref(), name, version).await
+        let listing = listing(&http, &registry, token.as_ref(), name, version).await?;
+        Ok(match listing {
+            Listing::Version(digest) => Some(digest),
+            Listing::NoCrate | Listing::NoVersion => None,
+        })
     })?;
     let digest = found.ok_or_else(|| Error::NoCrate {
         name: name.to_owned(),
