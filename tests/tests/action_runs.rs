@@ -101,12 +101,27 @@ impl Released {
             .join(format!("cargo-sigstore/0.1.0-{system}/cargo-sigstore"))
     }
 
+    /// The files in the tool cache.
+    fn left(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.stage.path("tools")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let kind = if path.is_dir() { &mut folders } else { &mut files };
+                kind.push(path);
+            }
+        }
+        files
+    }
+
     /// `run.sh` with command `setup`.
     fn setup(&self, inputs: &[(&str, &str)]) -> (Outcome, RunnerFiles) {
         let files = RunnerFiles::new(self.stage.path("runner")).expect("files");
         let mut command = Command::new("sh");
         command
             .arg(self.action.join("run.sh"))
+            .current_dir(self.stage.path(""))
             .env("GITHUB_ACTION_PATH", &self.action)
             .env("RUNNER_TOOL_CACHE", self.stage.path("tools"))
             .env(variable("base-url"), self.service.url())
@@ -153,13 +168,23 @@ fn the_binary_is_hashed_at_every_use() {
         .mirror
         .put(&format!("/v0.1.0/{ASSET}"), b"#!/bin/sh\nexit 0\n".to_vec());
     let (fourth, _) = released.setup(&[]);
-    assert_eq!(fourth.code, Some(2), "{}", fourth.said());
+    assert_eq!(fourth.code, Some(1), "{}", fourth.said());
     assert!(
         fourth.stdout.contains("::error title=cargo-sigstore action-digest::"),
         "{}",
         fourth.said()
     );
     assert!(!released.cached().exists(), "another binary was kept");
+
+    // Nobody has the release.
+    let (fifth, _) = released.setup(&[("base-url", &format!("{}/elsewhere", released.service.url()))]);
+    assert_eq!(fifth.code, Some(3), "{}", fifth.said());
+    assert!(
+        fifth.stdout.contains("::error title=cargo-sigstore action-download::"),
+        "{}",
+        fifth.said()
+    );
+    assert_eq!(released.left(), Vec::<PathBuf>::new(), "something was left behind");
 }
 
 #[test]
@@ -194,23 +219,36 @@ fn another_version_must_be_signed_by_the_release_workflow() {
         .put(&format!("/v0.2.0/{ASSET}"), std::fs::read(&other).expect("a file"));
     let path = format!("/v0.2.0/{ASSET}.sigstore.json");
     released.mirror.put(&path, bundle("cargo-sigstore/cargo-sigstore"));
-    let (ours, _) = released.setup(&[("version", "0.2.0")]);
-    assert_eq!(ours.code, Some(0), "{}", ours.said());
-    assert!(
-        ours.stdout.ends_with("another version: sigstore ci\n"),
-        "{}",
-        ours.said()
-    );
+    let policy = "[[file]]\nname = \"nothing is as this file says\"\n";
+    std::fs::write(stage.path("sigstore.toml"), policy).expect("a policy of the job");
+    for _ in 0..2 {
+        let (ours, _) = released.setup(&[("version", "0.2.0")]);
+        assert_eq!(ours.code, Some(0), "{}", ours.said());
+        assert!(
+            ours.stdout.ends_with("another version: sigstore ci\n"),
+            "{}",
+            ours.said()
+        );
+        assert_eq!(released.left().len(), 2, "{:?}", released.left());
+    }
 
     released.mirror.put(&path, bundle("mallory/cargo-sigstore"));
     let (theirs, _) = released.setup(&[("version", "0.2.0")]);
-    assert_eq!(theirs.code, Some(2), "{}", theirs.said());
+    assert_eq!(theirs.code, Some(1), "{}", theirs.said());
     assert!(
         theirs.stdout.contains("action-version") && !theirs.stdout.contains("another version"),
         "{}",
         theirs.said()
     );
     assert!(theirs.stderr.contains(workflow), "{}", theirs.said());
+    assert_eq!(released.left().len(), 2, "{:?}", released.left());
+    let (none, _) = released.setup(&[("version", "0.3.0")]);
+    assert!(
+        none.code == Some(3) && none.stdout.contains("action-download"),
+        "{}",
+        none.said()
+    );
+    assert_eq!(released.left().len(), 2, "{:?}", released.left());
     for bad in ["latest", "../0.1.0", "0.2.0;id"] {
         let (outcome, _) = released.setup(&[("version", bad)]);
         assert!(
@@ -219,6 +257,33 @@ fn another_version_must_be_signed_by_the_release_workflow() {
             outcome.said()
         );
     }
+}
+
+/// What a workflow passes on from an issue or a branch's name may hold line breaks.
+#[test]
+fn no_input_can_begin_a_command_to_the_runner() {
+    let released = Released::new();
+    let command = "::add-path::/evil";
+    for (input, code) in [
+        ("base-url", "action-url"),
+        ("binary", "action-binary"),
+        ("version", "action-version"),
+    ] {
+        let value = format!("100%\n{command}\r\n{command}");
+        let (outcome, _) = released.setup(&[(input, &value)]);
+        let said = outcome.said();
+        assert_eq!(outcome.code, Some(2), "{said}");
+        assert!(outcome.stdout.contains(&format!("cargo-sigstore {code}::")), "{said}");
+        assert!(
+            outcome.stdout.contains("100%25%0A::add-path::/evil%0D%0A::add-path"),
+            "{said}"
+        );
+        assert!(
+            !said.lines().any(|line| line.trim_start().starts_with(command)),
+            "{said}"
+        );
+    }
+    assert_eq!(released.setup(&[]).0.code, Some(0));
 }
 
 #[test]
