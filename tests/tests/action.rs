@@ -180,11 +180,16 @@ impl Scene {
         }
     }
 
-    /// How many entries the signature log of the v1 API has.
+    /// How many entries the signature logs have, that of the v1 API and that of v2.
     fn logged(&self) -> u64 {
-        let url = format!("{}/api/v1/log", self.stage.instance.url());
-        let log = http::get(&url).expect("an answer").json();
-        log["treeSize"].as_u64().expect("a size")
+        let get = |path: &str| http::get(&format!("{}{path}", self.stage.instance.url())).expect("an answer");
+        let size = get("/checkpoint")
+            .text()
+            .lines()
+            .nth(1)
+            .and_then(|size| size.parse::<u64>().ok());
+        let of_v1 = get("/api/v1/log").json()["treeSize"].as_u64();
+        size.expect("a size") + of_v1.expect("a size")
     }
 
     fn published_digest(&self) -> String {
@@ -522,6 +527,63 @@ fn inputs_that_cannot_be_are_refused() {
     assert!(dry.files.text("GITHUB_STEP_SUMMARY").contains("Would be published"));
     assert!(scene.registry.uploads().is_empty());
     scene.step(scene.publishing(&[])).succeeded();
+}
+
+#[test]
+fn a_dry_run_signs_and_states_nothing() {
+    let scene = Scene::open();
+    let file = scene.stage.write("a.txt", "a").expect("a file").display().to_string();
+    let predicate = scene.stage.write("p.json", r#"{"result": "PASSED"}"#).expect("a file");
+    let predicate = predicate.display().to_string();
+    for (command, title) in [("sign", "Would be signed"), ("attest", "Would be attested")] {
+        let inputs = |dry_run| {
+            [
+                ("command", command),
+                ("crate-files", file.as_str()),
+                ("predicate-type", "https://in-toto.io/attestation/test-result/v0.1"),
+                ("predicate-path", &predicate),
+                ("dry-run", dry_run),
+            ]
+        };
+        let before = scene.logged();
+        let step = scene.step(scene.publishing(&inputs("true"))).succeeded();
+        assert_eq!(scene.logged(), before, "{command}");
+        assert!(!Path::new(&format!("{file}.sigstore.json")).exists(), "{command}");
+        let summary = step.files.text("GITHUB_STEP_SUMMARY");
+        assert!(
+            summary.contains(title) && summary.contains(&scene.release.github_subject()),
+            "{summary}"
+        );
+        let done = scene.step(scene.publishing(&inputs("false"))).succeeded();
+        assert_ne!(done.json("log-entries"), json!([]), "{command}");
+        std::fs::remove_file(format!("{file}.sigstore.json")).expect("a bundle");
+    }
+}
+
+#[test]
+fn a_strangers_event_signs_nothing() {
+    let scene = Scene::open();
+    let file = scene.stage.write("a.txt", "a").expect("a file").display().to_string();
+    let predicate = scene.stage.write("p.json", r#"{"result": "PASSED"}"#).expect("a file");
+    let predicate = predicate.display().to_string();
+    for command in ["sign", "attest"] {
+        let step = |event: &str| {
+            let inputs = [
+                ("command", command),
+                ("crate-files", file.as_str()),
+                ("predicate-type", "https://in-toto.io/attestation/test-result/v0.1"),
+                ("predicate-path", &predicate),
+            ];
+            let mut job = scene.publishing(&inputs);
+            let changes = json!({ "event_name": event });
+            job.envs(scene.release.github_environment_with(&scene.stage.issuer, &changes));
+            scene.step(job)
+        };
+        step("push").succeeded();
+        for event in ["pull_request_target", "workflow_run"] {
+            step(event).refused(1, "E-EVENT");
+        }
+    }
 }
 
 /// Bundles that GitHub's API was sent, with the authorization.

@@ -13,7 +13,10 @@ use crate::{
     expected_digests::{ExpectedDigests, sha256},
     failure::{Exit, Failure},
     file, identity_token,
-    release::attest::connect,
+    release::{
+        attest::connect,
+        preview::{self, Planned},
+    },
     signing::{self, Receipt},
 };
 
@@ -45,6 +48,9 @@ pub(crate) struct Arguments {
     /// Address of the attestation store [default: the trusted instance's]
     #[arg(long, value_name = "URL", env = "CARGO_SIGSTORE_ATTESTATIONS", requires = "storing")]
     attestations: Option<String>,
+    /// Show what would be signed and as whom; sign and store nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     identity: identity_token::Arguments,
     /// What the file must hash to.
@@ -59,8 +65,16 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Failure> {
     let digest = sha256(&arguments.file)?;
     arguments.expected.hold(&arguments.file, digest)?;
-    let (http, trust) = connect(context)?;
     let statement = statement(arguments, &digest)?;
+    if arguments.dry_run {
+        let planned = Planned {
+            path: &arguments.file,
+            digest,
+            statement: Some(statement),
+        };
+        return preview::show_files(context, &[planned], &arguments.identity);
+    }
+    let (http, trust) = connect(context)?;
     let named = arguments.attestations.as_deref();
     let store = if arguments.store {
         Some(Store::choose(&http, named, Some(&trust), None, context.now())?)

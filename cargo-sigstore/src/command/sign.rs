@@ -7,7 +7,10 @@ use crate::{
     expected_digests::{ExpectedDigests, sha256},
     failure::{Exit, Failure},
     identity_token,
-    release::attest::connect,
+    release::{
+        attest::connect,
+        preview::{self, Planned},
+    },
     signing::{self, Receipt},
 };
 
@@ -21,6 +24,9 @@ pub(crate) struct Arguments {
     /// Where to write the bundle [default: FILE.sigstore.json]
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
+    /// Show what would be signed and as whom; sign nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     identity: identity_token::Arguments,
     /// What the files must hash to.
@@ -41,6 +47,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<Exit, Fail
         let digest = sha256(path)?;
         arguments.expected.hold(path, digest)?;
         files.push((path, digest));
+    }
+    if arguments.dry_run {
+        let mut planned = Vec::new();
+        for (path, digest) in files {
+            planned.push(Planned {
+                path,
+                digest,
+                statement: None,
+            });
+        }
+        return preview::show_files(context, &planned, &arguments.identity);
     }
     let (http, trust) = connect(context)?;
     let mut receipts = Vec::new();

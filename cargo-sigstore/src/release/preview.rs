@@ -1,8 +1,10 @@
 //! What would be signed and as whom, without signing.
 
+use std::path::Path;
+
 use client::oidc::{self, FreshToken, IdentityToken};
 use serde_json::{Value, json};
-use verify::{WorkloadIdentity, identity::SubjectAlternativeName};
+use verify::{Sha256Digest, WorkloadIdentity, identity::SubjectAlternativeName, statement::Statement};
 
 use crate::{
     context::Context,
@@ -16,6 +18,53 @@ use crate::{
     },
 };
 
+/// A file that would be signed, or of which something would be stated.
+pub(crate) struct Planned<'a> {
+    /// The file.
+    pub(crate) path: &'a Path,
+    /// Its digest.
+    pub(crate) digest: Sha256Digest,
+    /// What would be stated of it; none for a plain signature.
+    pub(crate) statement: Option<Statement>,
+}
+
+/// Shows what would be signed, with the identity that the CI's token predicts.
+///
+/// # Errors
+/// Code `output`; a token that cannot be had is told, not failed on.
+pub(crate) fn show_files(
+    context: &Context,
+    files: &[Planned<'_>],
+    identity: &identity_token::Arguments,
+) -> Result<Exit, Failure> {
+    let signer = Signer::predict(context, identity);
+    let documents = files.iter().map(|file| {
+        let statements = file.statement.iter().map(|statement| document(&statement.to_json()));
+        json!({
+            "file": file.path.display().to_string(),
+            "digest": format!("sha256:{}", file.digest),
+            "identity": signer.identity.as_ref().map(identity_json),
+            "identityUnknown": signer.unknown,
+            "statements": statements.collect::<Vec<_>>(),
+        })
+    });
+    let documents: Vec<Value> = documents.collect();
+    if context.printer.is_json() {
+        context
+            .printer
+            .json(&json!({"schemaVersion": 1, "dryRun": documents}))?;
+        return Ok(Exit::Yes);
+    }
+    for (file, document) in files.iter().zip(&documents) {
+        let printer = &context.printer;
+        printer.line(format_args!("{}  sha256:{}", file.path.display(), file.digest))?;
+        signer.tell(context)?;
+        tell_statements(context, document)?;
+    }
+    context.printer.note("nothing was signed or stored");
+    Ok(Exit::Yes)
+}
+
 /// Shows the statements that would be signed, with the identity that the CI's token predicts.
 ///
 /// # Errors
@@ -26,19 +75,12 @@ pub(crate) fn show(
     registry: &Registry,
     identity: &identity_token::Arguments,
 ) -> Result<Exit, Failure> {
-    let predicted = predict(context, identity);
+    let signer = Signer::predict(context, identity);
     let unknown = WorkloadIdentity {
         san: SubjectAlternativeName::Uri(String::new()),
         claims: std::collections::BTreeMap::new(),
     };
-    let (whom, why) = match &predicted {
-        Ok(Some(identity)) => (Some(identity), None),
-        Ok(None) => (
-            None,
-            Some("the certificate authority decides; this kind of token cannot be predicted".to_owned()),
-        ),
-        Err(failure) => (None, Some(failure.message().to_owned())),
-    };
+    let whom = signer.identity.as_ref();
     let mut documents = Vec::new();
     for release in releases {
         let all = statements(release, whom.unwrap_or(&unknown))?;
@@ -48,7 +90,7 @@ pub(crate) fn show(
             "files": release.file.files.len(),
             "registry": registry.display_name(),
             "identity": whom.map(identity_json),
-            "identityUnknown": why,
+            "identityUnknown": signer.unknown,
             "statements": all.iter().map(|(_, statement)| document(&statement.to_json())).collect::<Vec<_>>(),
         }));
     }
@@ -59,7 +101,7 @@ pub(crate) fn show(
         return Ok(Exit::Yes);
     }
     for (release, document) in releases.iter().zip(&documents) {
-        tell(context, release, registry, whom, why.as_deref(), document)?;
+        tell(context, release, registry, &signer, document)?;
     }
     context.printer.note("nothing was signed, stored or uploaded");
     Ok(Exit::Yes)
@@ -69,8 +111,7 @@ fn tell(
     context: &Context,
     release: &Release,
     registry: &Registry,
-    whom: Option<&WorkloadIdentity>,
-    why: Option<&str>,
+    signer: &Signer,
     document: &Value,
 ) -> Result<(), Failure> {
     let printer = &context.printer;
@@ -80,21 +121,53 @@ fn tell(
         release.file.digest
     ))?;
     printer.line(format_args!("  registry  {}", registry.display_name()))?;
-    match (whom, why) {
-        (Some(identity), _) => {
-            printer.line(format_args!("  signer    {}", identity.san.as_str()))?;
-            printer.line(format_args!("  issuer    {}", identity.issuer()))?;
-        }
-        (None, why) => printer.line(format_args!("  signer    unknown: {}", why.unwrap_or_default()))?,
-    }
-    for statement in document["statements"].as_array().into_iter().flatten() {
-        let size = statement.to_string().len();
-        let predicate_type = statement["predicateType"].as_str().unwrap_or_default();
-        printer.line(format_args!("  statement {predicate_type} ({size} bytes)"))?;
-    }
+    signer.tell(context)?;
+    tell_statements(context, document)?;
     let provenance = document["statements"].get(0).unwrap_or(&Value::Null);
     let text = serde_json::to_string_pretty(&provenance["predicate"]).unwrap_or_default();
     printer.line(format_args!("  provenance\n    {}", text.replace('\n', "\n    ")))
+}
+
+fn tell_statements(context: &Context, document: &Value) -> Result<(), Failure> {
+    for statement in document["statements"].as_array().into_iter().flatten() {
+        let size = statement.to_string().len();
+        let predicate_type = statement["predicateType"].as_str().unwrap_or_default();
+        context
+            .printer
+            .line(format_args!("  statement {predicate_type} ({size} bytes)"))?;
+    }
+    Ok(())
+}
+
+/// As whom one would sign.
+struct Signer {
+    identity: Option<WorkloadIdentity>,
+    /// Why nobody knows.
+    unknown: Option<String>,
+}
+
+impl Signer {
+    fn predict(context: &Context, arguments: &identity_token::Arguments) -> Self {
+        let (identity, unknown) = match predict(context, arguments) {
+            Ok(Some(identity)) => (Some(identity), None),
+            Ok(None) => (
+                None,
+                Some("the certificate authority decides; this kind of token cannot be predicted".to_owned()),
+            ),
+            Err(failure) => (None, Some(failure.message().to_owned())),
+        };
+        Self { identity, unknown }
+    }
+
+    fn tell(&self, context: &Context) -> Result<(), Failure> {
+        let printer = &context.printer;
+        if let Some(identity) = &self.identity {
+            printer.line(format_args!("  signer    {}", identity.san.as_str()))?;
+            return printer.line(format_args!("  issuer    {}", identity.issuer()));
+        }
+        let why = self.unknown.as_deref().unwrap_or_default();
+        printer.line(format_args!("  signer    unknown: {why}"))
+    }
 }
 
 /// The identity that the token at hand predicts. The token is not used for anything.

@@ -63,6 +63,8 @@ impl Report {
             Command::Publish if inputs.dry_run => "Would be published",
             Command::Publish => "Published",
             Command::Package => "Packaged",
+            Command::Sign if inputs.dry_run => "Would be signed",
+            Command::Attest if inputs.dry_run => "Would be attested",
             Command::Sign => "Signed",
             Command::Attest => "Attested",
             Command::Verify => "Verified",
@@ -75,7 +77,10 @@ impl Report {
         for document in record.documents {
             list(&document, "published").for_each(|release| self.add_release(release));
             list(&document, "signed").for_each(|signed| self.add_signed(signed));
-            list(&document, "dryRun").for_each(|release| self.add_row(&text(release, "file"), release, Path::new("")));
+            list(&document, "dryRun").for_each(|planned| {
+                let file = file::name(Path::new(&text(planned, "file")));
+                self.add_row(&file, planned, Path::new(""));
+            });
             // What is verified after publishing has its row already.
             if self.published.is_empty() {
                 list(&document, "artifacts").for_each(|artifact| self.add_verified(artifact));

@@ -143,11 +143,15 @@ impl Steps<'_> {
         let files = self.needed_files("sign")?;
         self.runner.group("Sign");
         let mut words = vec!["sign".to_owned()];
+        words.extend(self.dry_run_word());
         words.extend(self.identity_words());
         words.extend(self.trust_words()?);
         words.push("--".to_owned());
         words.extend(files.iter().map(|path| path.display().to_string()));
         let signed = self.line(&words);
+        if self.inputs.dry_run {
+            return signed;
+        }
         self.keep(signed)
     }
 
@@ -162,11 +166,15 @@ impl Steps<'_> {
             self.runner.group(&format!("Attest {}", file::name(path)));
             self.attest_one(path, kind, predicate)
         });
+        if self.inputs.dry_run {
+            return attested;
+        }
         self.keep(attested)
     }
 
     fn attest_one(&mut self, file: &Path, kind: &str, predicate: &str) -> Result<Exit, Failure> {
         let mut words = vec!["attest".to_owned(), "--store-if-any".to_owned()];
+        words.extend(self.dry_run_word());
         words.extend([format!("--type={kind}"), format!("--predicate={predicate}")]);
         words.extend(self.identity_words());
         words.extend(self.trust_words()?);
@@ -316,6 +324,10 @@ impl Steps<'_> {
                 .map(|path| format!("--manifest-path={path}")),
         );
         words
+    }
+
+    fn dry_run_word(&self) -> Option<String> {
+        self.inputs.dry_run.then(|| "--dry-run".to_owned())
     }
 
     fn identity_words(&self) -> Option<String> {
