@@ -68,7 +68,7 @@ other=$folder/cargo-sigstore
 fetch "$base/v$wanted/$asset" "$other"
 fetch "$base/v$wanted/$asset.sigstore.json" "$other.sigstore.json"
 verdict=0
-(cd "$folder" && "$binary" sigstore verify "$other" --bundle "$other.sigstore.json" --trust "$RELEASE_TRUST" \
+(cd / && "$binary" sigstore verify "$other" --bundle "$other.sigstore.json" --trust "$RELEASE_TRUST" \
   --certificate-identity "$RELEASE_WORKFLOW@refs/tags/v$wanted" --certificate-oidc-issuer "$RELEASE_ISSUER") || verdict=$?
 [ "$verdict" != 1 ] || stop 1 action-version "the release workflow did not sign version $wanted"
 [ "$verdict" = 0 ] || stop "$verdict" action-version "it cannot be told whether the release workflow signed version $wanted"

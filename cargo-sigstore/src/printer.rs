@@ -5,7 +5,10 @@
 use std::{
     fmt::Display,
     io::{IsTerminal, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ pub(crate) struct Printer {
     format: Format,
     quiet: bool,
     record: Option<Arc<Mutex<Record>>>,
+    /// Whether the runner was told to fold what follows.
+    in_group: Arc<AtomicBool>,
 }
 
 /// What commands said to a printer that records: the data, and the failures, which were shown too.
@@ -37,11 +42,12 @@ pub(crate) struct Record {
 
 impl Printer {
     /// A printer as the options ask.
-    pub(crate) const fn new(options: &GlobalOptions) -> Self {
+    pub(crate) fn new(options: &GlobalOptions) -> Self {
         Self {
             format: options.format,
             quiet: options.quiet,
             record: None,
+            in_group: Arc::default(),
         }
     }
 
@@ -51,6 +57,7 @@ impl Printer {
             format: Format::Json,
             quiet: false,
             record: Some(Arc::default()),
+            in_group: Arc::default(),
         }
     }
 
@@ -143,6 +150,23 @@ impl Printer {
         to_stderr(&format_args!("::{name}::{value}"));
     }
 
+    /// Begins a phase of the work: in a job of the Action a group of lines that the log shows folded; groups do not nest.
+    pub(crate) fn phase(&self, title: impl Display) {
+        if !self.is_recording() {
+            return;
+        }
+        self.end_phase();
+        self.workflow_command("group", &data(&title.to_string()));
+        self.in_group.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the phase, if there is one.
+    pub(crate) fn end_phase(&self) {
+        if self.in_group.swap(false, Ordering::Relaxed) {
+            self.workflow_command("endgroup", "");
+        }
+    }
+
     /// Has the runner take what others print for plain text until the guard is dropped: a build script that fails is quoted,
     /// and could set outputs of the step [GitHub, workflow commands, "Stopping and starting workflow commands"].
     pub(crate) fn stop_commands(&self) -> StoppedCommands<'_> {
@@ -178,6 +202,11 @@ impl Printer {
         }
         bar
     }
+}
+
+/// Data of a workflow command, escaped as `actions/toolkit` does.
+pub(crate) fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// Lines up rows in columns two spaces apart; the last column is left ragged.

@@ -242,6 +242,24 @@ fn publish_uploads_what_it_attested_and_tells_the_runner() {
         1,
         "{said}"
     );
+    let groups: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("::group::")).collect();
+    assert_eq!(
+        groups,
+        [
+            "Package without any token",
+            "Sign crockford-0.3.1.crate",
+            "Store the evidence of crockford-0.3.1.crate",
+            "Upload crockford-0.3.1.crate",
+            "Verify crockford-0.3.1.crate as a consumer would"
+        ]
+    );
+    assert_eq!(said.matches("::endgroup::\n").count(), groups.len(), "{said}");
+    let signing = said.split("::group::").find(|group| group.starts_with("Sign"));
+    let signing = signing.expect("a group");
+    assert!(
+        signing.contains("Certified as https://github.com/ferris/crockford/") && signing.contains("log index"),
+        "{signing}"
+    );
     assert!(
         said.contains("::notice title=cargo-sigstore::Published: crockford-0.3.1.crate%0A"),
         "{said}"
@@ -446,6 +464,17 @@ fn sign_attest_verify_and_setup_do_what_their_names_say() {
         step.outputs["bundle-paths"],
         format!("{out}/crockford-0.3.1.crate.sigstore.json")
     );
+    // Where the step works elsewhere paths are those that the next step needs.
+    let folder = scene.project.folder.join("deep/er");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("b.txt"), "b").expect("a file");
+    let elsewhere = [
+        ("command", "sign"),
+        ("crate-files", "er/b.txt"),
+        ("working-directory", "deep"),
+    ];
+    let step = scene.step(scene.publishing(&elsewhere)).succeeded();
+    assert_eq!(step.outputs["bundle-paths"], "deep/er/b.txt.sigstore.json");
 
     let predicate = scene.stage.write("p.json", r#"{"result": "PASSED"}"#).expect("a file");
     let predicate = predicate.display().to_string();
@@ -490,7 +519,15 @@ fn sign_attest_verify_and_setup_do_what_their_names_say() {
     assert!(step.files.text("GITHUB_STEP_SUMMARY").contains("| result |"));
     verify(&policy(&rule.replace("ferris", "mallory"))).refused(1, "identity-mismatch");
 
+    // Where nothing is published provenance is no question, and debug logging shows command lines.
+    let mut setup = scene.command(&[("command", "verify"), ("crate-files", &file), ("provenance", "false")]);
+    setup
+        .env(variable("policy"), policy(&rule))
+        .env("ACTIONS_STEP_DEBUG", "true");
+    let debugged = scene.step(setup).succeeded();
+    assert!(debugged.outcome.said().contains("Running cargo sigstore verify"));
     let step = scene.step(scene.command(&[("command", "setup")])).succeeded();
+    assert!(!step.outcome.said().contains("Running cargo sigstore"));
     let path = PathBuf::from(&step.outputs["path"]);
     assert_eq!(
         Path::new(step.files.text("GITHUB_PATH").trim()),

@@ -34,6 +34,8 @@ struct Stalling {
     at: (&'static str, &'static str),
     /// How it answers who gives a token back.
     revocation: StatusCode,
+    /// What it answers to an upload.
+    upload: &'static str,
     /// Set when it answers there after all.
     released: Arc<AtomicBool>,
 }
@@ -56,6 +58,7 @@ impl Stalling {
             seen: Arc::default(),
             at: (method, path),
             revocation: StatusCode::NO_CONTENT,
+            upload: "{}",
             released: Arc::default(),
         }
     }
@@ -123,7 +126,7 @@ async fn stall(
         ("GET", "/index/config.json") => (StatusCode::OK, format!(r#"{{"dl": "{base}/dl", "api": "{base}"}}"#)),
         ("POST", _) => (StatusCode::OK, format!(r#"{{"token": "{UPLOAD_TOKEN}"}}"#)),
         ("DELETE", _) => (registry.revocation, String::new()),
-        ("PUT", _) => (StatusCode::OK, "{}".to_owned()),
+        ("PUT", _) => (StatusCode::OK, registry.upload.to_owned()),
         _ => (StatusCode::NOT_FOUND, String::new()),
     }
 }
@@ -266,6 +269,26 @@ fn a_token_that_the_registry_does_not_take_back_is_told() {
         );
         assert_eq!(step.log().contains(&words), told, "{}", step.log());
     }
+}
+
+#[test]
+fn a_registrys_words_are_no_commands_to_the_runner() {
+    let registry = Stalling {
+        upload: r#"{"errors": [{"detail": "no:\r\n  ::add-path::/evil\n::set-output name=path::/evil ##[group]"}]}"#,
+        ..Stalling::at("", "")
+    };
+    let mut step = Step::start(registry, &["crockford"]);
+    assert_eq!(step.ended(), Some(false), "{}", step.log());
+    let log = step.log();
+    assert!(
+        log.contains("error[registry-refused]") && log.contains("the registry says: no:\n"),
+        "{log}"
+    );
+    for line in log.lines().filter(|line| !line.starts_with("::error title=")) {
+        let command = line.trim_start().starts_with("::add-path") || line.trim_start().starts_with("::set-output");
+        assert!(!command && !line.contains("##[group]"), "{log}");
+    }
+    assert_eq!(step.registry.saw("DELETE"), bearer(), "{log}");
 }
 
 const CANCELLED: &str = "\

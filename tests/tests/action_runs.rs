@@ -221,6 +221,7 @@ fn another_version_must_be_signed_by_the_release_workflow() {
     released.mirror.put(&path, bundle("cargo-sigstore/cargo-sigstore"));
     let policy = "[[file]]\nname = \"nothing is as this file says\"\n";
     std::fs::write(stage.path("sigstore.toml"), policy).expect("a policy of the job");
+    std::fs::write(stage.path("Cargo.lock"), "").expect("a lock file of the job");
     for _ in 0..2 {
         let (ours, _) = released.setup(&[("version", "0.2.0")]);
         assert_eq!(ours.code, Some(0), "{}", ours.said());

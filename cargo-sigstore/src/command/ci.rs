@@ -20,11 +20,10 @@ use self::{inputs::Inputs, report::Report, runner::Runner, steps::Steps};
 
 /// Does what the inputs say. Every failure has been told when this returns.
 pub(crate) fn run(context: &Context) -> Exit {
-    let runner = Runner::of(context);
-    inputs::mask_secrets(context, &runner);
-    // From here on data is kept and failures are shown to people, whatever format was asked for.
-    let printer = Printer::recording();
-    let context = Context::new(context.options.clone(), printer);
+    // Data is kept and failures are shown to people, whatever format was asked for.
+    let context = Context::new(context.options.clone(), Printer::recording());
+    let runner = Runner::of(&context);
+    inputs::mask_secrets(&context, &runner);
     let mut report = Report::default();
     let outcome = perform(&context, &runner, &mut report);
     runner.end_group();

@@ -165,6 +165,7 @@ fn packaged(
     let registry = registry_of(arguments, context, &packages)?;
     permitted(&registry)?;
     let selection = selection(arguments, &packages, &registry);
+    context.printer.phase("Package without any token");
     context.printer.status(
         "Packaging",
         format_args!("{} without any token", selection.packages.join(", ")),

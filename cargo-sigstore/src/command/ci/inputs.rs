@@ -79,12 +79,14 @@ impl Inputs {
     pub(super) fn read(context: &Context) -> Result<Self, Failure> {
         let text = |name: &'static str| variable(context, name);
         let flag = |name: &'static str, unset: bool| flag(context, name, unset);
-        if !flag("provenance", true)? {
+        let command = command(text("command").as_deref())?;
+        let publishes = matches!(command, Command::Publish | Command::Package);
+        if !flag("provenance", true)? && publishes {
             return Err(refused("provenance", "false", "true").hint("nothing is published without provenance"));
         }
         let registry = text("registry");
         Ok(Self {
-            command: command(text("command").as_deref())?,
+            command,
             packages: lines(text("packages")),
             workspace: flag("workspace", false)?,
             crate_files: lines(text("crate-files")),
@@ -109,9 +111,16 @@ impl Inputs {
             output_dir: text("output-dir").map(PathBuf::from),
             github_attestations: flag("github-attestations", false)?,
             summary: flag("summary", true)?,
-            verbose: flag("verbose", false)? || context.variable("RUNNER_DEBUG").is_some_and(|value| value == "1"),
+            verbose: flag("verbose", false)? || is_debugged(context),
         })
     }
+}
+
+/// Whether the run has debug logging: what the runner says to every step, and the setting of the repository by which it is
+/// turned on, for runners that do not say.
+fn is_debugged(context: &Context) -> bool {
+    let is = |name: &str, on: &str| context.variable(name).is_some_and(|value| value == on);
+    is("RUNNER_DEBUG", "1") || is("ACTIONS_STEP_DEBUG", "true")
 }
 
 /// The secrets among the inputs, hidden in the log before anything is said.

@@ -19,6 +19,8 @@ use super::inputs::Inputs;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     title: &'static str,
+    /// The folder that relative paths are below, as seen from the job's workspace.
+    folder: PathBuf,
     has_summary: bool,
     public_good: bool,
     crate_files: Vec<PathBuf>,
@@ -57,6 +59,7 @@ impl Report {
     /// Notes what is being done.
     pub(super) fn begin(&mut self, inputs: &Inputs) {
         use super::inputs::Command;
+        self.folder = inputs.working_directory.clone().unwrap_or_default();
         self.has_summary = inputs.summary;
         self.public_good = inputs.instance == "public-good";
         self.title = match inputs.command {
@@ -220,7 +223,8 @@ impl Report {
     /// The outputs of the step.
     pub(super) fn outputs(&self) -> Vec<(&'static str, String)> {
         let paths = |paths: &[PathBuf]| {
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            let paths = paths.iter().map(|path| self.folder.join(path).display().to_string());
+            let paths: Vec<String> = paths.collect();
             paths.join("\n")
         };
         let identity = self

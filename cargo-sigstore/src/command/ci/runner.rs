@@ -3,7 +3,6 @@
 //! Commands are lines `::NAME PROPERTY=VALUE::DATA`; files are appended to (GitHub's "Workflow commands").
 
 use std::{
-    cell::Cell,
     fs::OpenOptions,
     io::Write as _,
     path::{Path, PathBuf},
@@ -12,7 +11,7 @@ use std::{
 use crate::{
     context::Context,
     failure::{Exit, Failure},
-    printer::Printer,
+    printer::{Printer, data},
 };
 
 /// Where a step tells things.
@@ -23,7 +22,6 @@ pub(super) struct Runner {
     summary: Option<PathBuf>,
     path: Option<PathBuf>,
     artifacts: Option<PathBuf>,
-    in_group: Cell<bool>,
 }
 
 impl Runner {
@@ -36,7 +34,6 @@ impl Runner {
             summary: file("GITHUB_STEP_SUMMARY"),
             path: file("GITHUB_PATH"),
             artifacts: file("GITHUB_ARTIFACTS"),
-            in_group: Cell::new(false),
         }
     }
 
@@ -49,16 +46,12 @@ impl Runner {
 
     /// Begins a group of lines that the log shows folded; groups do not nest.
     pub(super) fn group(&self, title: &str) {
-        self.end_group();
-        self.printer.workflow_command("group", &data(title));
-        self.in_group.set(true);
+        self.printer.phase(title);
     }
 
     /// Ends the group, if there is one.
     pub(super) fn end_group(&self) {
-        if self.in_group.replace(false) {
-            self.printer.workflow_command("endgroup", "");
-        }
+        self.printer.end_phase();
     }
 
     /// Annotates the run with a failure.
@@ -189,11 +182,6 @@ fn whole_lines(text: &str, limit: usize) -> &str {
         .take_while(|end| *end <= limit)
         .last();
     end.and_then(|end| text.get(..end)).unwrap_or_default()
-}
-
-/// Data of a workflow command, escaped as `actions/toolkit` does.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A property of a workflow command.

@@ -74,13 +74,8 @@ impl Steps<'_> {
 
     fn publish(&mut self) -> Result<Exit, Failure> {
         let files = self.crate_files()?;
-        if files.is_empty() {
-            self.runner.group("Package, attest, publish");
-        } else {
-            self.runner.group("Attest and publish");
-            if !self.inputs.digests.is_stated() {
-                self.runner.warning(NO_DIGESTS);
-            }
+        if !files.is_empty() && !self.inputs.digests.is_stated() {
+            self.runner.warning(NO_DIGESTS);
         }
         let mut words = self.publish_words()?;
         words.extend(files.iter().map(|file| format!("--crate-file={}", file.display())));
@@ -123,7 +118,6 @@ impl Steps<'_> {
     }
 
     fn package(&mut self) -> Result<Exit, Failure> {
-        self.runner.group("Package without any token");
         let mut words = vec!["publish".to_owned()];
         words.extend(self.registry_words());
         words.extend(self.package_words());

@@ -111,6 +111,7 @@ impl<'a> Publishing<'a> {
             };
             let (attested, files) = self.attest(release)?;
             if let Some(is_new) = is_new {
+                self.context.printer.phase(format_args!("Upload {name}"));
                 self.upload(release, is_new)?;
                 self.context.printer.status(
                     "Published",
@@ -140,9 +141,12 @@ impl<'a> Publishing<'a> {
             _ => &self.folder,
         };
         let (context, services) = (self.context, &mut self.services);
+        let name = release.file.file_name();
+        context.printer.phase(format_args!("Sign {name}"));
         context.block_on(async {
             let attested = services.attest(context, release).await?;
-            let files = attested.write(folder, &release.file.file_name())?;
+            let files = attested.write(folder, &name)?;
+            context.printer.phase(format_args!("Store the evidence of {name}"));
             services.store(context, release, &attested).await?;
             Ok((attested, files))
         })
