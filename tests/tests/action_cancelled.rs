@@ -1,4 +1,4 @@
-//! What becomes of a registry's token when a job of the Action is cancelled.
+//! What becomes of the upload token that a job of the Action gets, above all when the job is cancelled.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -36,6 +36,8 @@ struct Stalling {
     revocation: StatusCode,
     /// What it answers to an upload.
     upload: &'static str,
+    /// Whether its index is for those with a token only.
+    auth_required: bool,
     /// Set when it answers there after all.
     released: Arc<AtomicBool>,
 }
@@ -59,6 +61,7 @@ impl Stalling {
             at: (method, path),
             revocation: StatusCode::NO_CONTENT,
             upload: "{}",
+            auth_required: false,
             released: Arc::default(),
         }
     }
@@ -122,8 +125,16 @@ async fn stall(
     while method == stalled && uri.path().ends_with(path) && !registry.released.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let is_known = authorization == Some(UPLOAD_TOKEN);
     match (method.as_str(), uri.path()) {
-        ("GET", "/index/config.json") => (StatusCode::OK, format!(r#"{{"dl": "{base}/dl", "api": "{base}"}}"#)),
+        ("GET", _) if registry.auth_required && !is_known => (StatusCode::UNAUTHORIZED, String::new()),
+        ("GET", "/index/config.json") => (
+            StatusCode::OK,
+            format!(
+                r#"{{"dl": "{base}/dl", "api": "{base}", "auth-required": {}}}"#,
+                registry.auth_required
+            ),
+        ),
         ("POST", _) => (StatusCode::OK, format!(r#"{{"token": "{UPLOAD_TOKEN}"}}"#)),
         ("DELETE", _) => (registry.revocation, String::new()),
         ("PUT", _) => (StatusCode::OK, registry.upload.to_owned()),
@@ -268,6 +279,25 @@ fn a_token_that_the_registry_does_not_take_back_is_told() {
             revocation.as_u16()
         );
         assert_eq!(step.log().contains(&words), told, "{}", step.log());
+    }
+}
+
+#[test]
+fn a_registry_that_shows_nothing_without_a_token_is_read_with_an_exchanged_one() {
+    for auth_required in [false, true] {
+        let registry = Stalling {
+            auth_required,
+            ..Stalling::at("", "")
+        };
+        let mut step = Step::start(registry, &["crockford"]);
+        assert_eq!(step.ended(), Some(true), "{}", step.log());
+        let seen = step.registry.seen.lock().expect("a lock").clone();
+        let count = |method: &str| seen.iter().filter(|seen| seen.method == method).count();
+        let reads = seen.iter().filter(|seen| seen.method == "GET");
+        let shown = reads.filter(|seen| seen.authorization == UPLOAD_TOKEN).count();
+        assert_eq!(shown, if auth_required { 2 } else { 0 }, "{seen:?}");
+        assert_eq!(count("PUT"), 1, "{seen:?}");
+        assert_eq!(count("POST"), count("DELETE"), "a token was not given back: {seen:?}");
     }
 }
 

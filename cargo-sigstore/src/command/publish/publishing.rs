@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use client::oidc::TokenOptions;
+use client::{Http, oidc::TokenOptions};
 use serde_json::Value;
+use url::Url;
 
 use crate::{
     context::Context,
@@ -17,7 +18,7 @@ use crate::{
     },
     failure::{Exit, Failure},
     registry::{
-        exchange::{Exchanged, can_exchange, exchange},
+        exchange::{Exchanged, TrustedPublishing, can_exchange, exchange},
         index::{IndexConfig, Listing, listing},
         selection::Registry,
         token::RegistryToken,
@@ -62,11 +63,7 @@ impl<'a> Publishing<'a> {
         let (token, missing) = registry_token(arguments, context, &registry)?;
         let (http, trust) = connect(context)?;
         let exchange = arguments.identity.token_options(context, &trust)?;
-        let config = if registry.index_url.starts_with("sparse+") {
-            context.block_on(IndexConfig::fetch(&http, &registry, token.as_ref()))?
-        } else {
-            IndexConfig::default()
-        };
+        let config = config(arguments, context, &http, &registry, token.as_ref(), &exchange)?;
         let api = config.api.as_deref();
         if let Some(missing) = missing.filter(|_| !can_exchange(context, api, &exchange)) {
             return Err(naming_gitlab_variable(missing, context, api));
@@ -173,7 +170,14 @@ impl<'a> Publishing<'a> {
             return Ok(Standing::Absent { is_new: false });
         }
         let http = self.services.http.clone();
-        let token = self.token.as_ref().filter(|_| self.config.auth_required);
+        // Where the index is for those with a token only, one of this run that is given back after the look.
+        let exchanged = if self.config.auth_required {
+            self.exchanged(false)?
+        } else {
+            None
+        };
+        let token = exchanged.as_ref().map(Exchanged::token).or(self.token.as_ref());
+        let token = token.filter(|_| self.config.auth_required);
         let file = &release.file;
         let found = self
             .context
@@ -282,6 +286,34 @@ impl<'a> Publishing<'a> {
             token,
         ))
     }
+}
+
+/// `config.json`. A registry that shows it to nobody without a token gets one that an identity was exchanged for, at the origin
+/// of its index: where its web API is only `config.json` says.
+fn config(
+    arguments: &Arguments,
+    context: &Context,
+    http: &Http,
+    registry: &Registry,
+    token: Option<&RegistryToken>,
+    options: &TokenOptions,
+) -> Result<IndexConfig, Failure> {
+    let Some(index) = registry.index_url.strip_prefix("sparse+") else {
+        return Ok(IndexConfig::default());
+    };
+    let fetch = |token| context.block_on(IndexConfig::fetch(http, registry, token));
+    let found = fetch(token);
+    let hidden = match &found {
+        Err(failure) if token.is_none() && failure.code() == "registry-token" => failure.clone(),
+        _ => return found,
+    };
+    let origin = Url::parse(index).ok().map(|url| url.origin().ascii_serialization());
+    let origin = origin.as_deref();
+    if arguments.trusted_publishing == TrustedPublishing::Auto && !can_exchange(context, origin, options) {
+        return Err(naming_gitlab_variable(hidden, context, origin));
+    }
+    let reading = exchange(context, http, origin, options.clone(), false)?;
+    fetch(Some(reading.token()))
 }
 
 /// What is done of a release already.
