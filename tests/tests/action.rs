@@ -359,6 +359,13 @@ fn with_the_public_instance_statements_of_other_tools_are_files_too() {
     }
     assert_eq!(scene.logged(), before, "something was signed");
     assert!(scene.registry.uploads().is_empty());
+    // Ours as SPDX.
+    let ours = step(&[("sbom", "spdx"), ("dry-run", "true"), ("verbose", "true")]).succeeded();
+    let said = ours.outcome.said();
+    assert!(
+        said.contains("\"predicateType\": \"https://spdx.dev/Document/v2.3\"") && said.contains("SPDXRef-DOCUMENT"),
+        "{said}"
+    );
     let spdx = write("bom.spdx.json", r#"{"spdxVersion": "SPDX-2.3", "name": "crockford"}"#);
     let published = step(&[("sbom", &spdx)]).succeeded();
     assert_eq!(published.json("published")[0]["cksum"], scene.published_digest());
@@ -542,7 +549,6 @@ fn inputs_that_cannot_be_are_refused() {
         ("command", "deploy"),
         ("dry-run", "yes"),
         ("provenance", "false"),
-        ("sbom", "spdx"),
         ("trusted-publishing", "sometimes"),
         ("digests", "[]"),
         ("working-directory", "/no/such/folder"),

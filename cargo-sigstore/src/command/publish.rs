@@ -24,7 +24,7 @@ use crate::{
         cargo::{Cargo, Selection},
         crate_file::CrateFile,
         preview,
-        sbom::{Bom, Sbom},
+        sbom::{Bom, Sbom, SbomFormat},
         statements::Release,
         workspace::{refuse_dirty, select},
     },
@@ -73,6 +73,9 @@ pub(crate) struct Arguments {
     /// Make no bill of materials
     #[arg(long)]
     no_sbom: bool,
+    /// Make the bill of materials in this format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, conflicts_with_all = ["no_sbom", "sbom"])]
+    sbom_format: SbomFormat,
     /// Attest this bill of materials, CycloneDX or SPDX in JSON, instead of making one
     #[arg(long, value_name = "FILE", conflicts_with = "no_sbom")]
     sbom: Option<PathBuf>,
@@ -185,21 +188,29 @@ fn packaged(
                 command: command_line(arguments, package),
                 cargo: version.clone(),
                 options: options(arguments),
-                ..release(package, &metadata, &registry)?
-            })
-        })
-        .map(|release: Result<Release, Failure>| {
-            release.map(|release| Release {
-                sbom: release.sbom.filter(|_| !arguments.no_sbom),
-                ..release
+                ..release(package, &metadata, &registry, |bom| sbom(arguments, context, bom))?
             })
         })
         .collect::<Result<_, Failure>>()?;
     Ok((releases, registry, target))
 }
 
+/// The bill of materials as it was asked for.
+fn sbom(arguments: &Arguments, context: &Context, bom: &Bom) -> Option<Sbom> {
+    let sbom = match arguments.sbom_format {
+        SbomFormat::Cyclonedx => bom.to_sbom(),
+        SbomFormat::Spdx => bom.to_spdx(context.now()),
+    };
+    (!arguments.no_sbom).then_some(sbom)
+}
+
 /// Reads the crate that cargo made of a package, and makes its bill of materials.
-fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Result<Release, Failure> {
+fn release(
+    package: &Package,
+    metadata: &Metadata,
+    registry: &Registry,
+    sbom: impl FnOnce(&Bom) -> Option<Sbom>,
+) -> Result<Release, Failure> {
     let name = format!("{}-{}.crate", package.name, package.version);
     let path = metadata.target_directory.join("package").join(name);
     let index = registry.other_index();
@@ -211,7 +222,7 @@ fn release(package: &Package, metadata: &Metadata, registry: &Registry) -> Resul
         path: path.into_std_path_buf(),
         file,
         index: index.map(str::to_owned),
-        sbom: Some(bom.to_sbom()),
+        sbom: sbom(&bom),
         command: Vec::new(),
         cargo: verify::provenance::Cargo::default(),
         options: Options::default(),

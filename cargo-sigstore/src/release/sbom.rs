@@ -3,6 +3,8 @@
 //! It lists what a build of the crate with default features would use: normal and build dependencies, at the versions
 //! of the workspace's lock file. It is a function of crate and lock file: no time, no random serial number.
 
+mod spdx;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -22,6 +24,16 @@ use crate::{
 
 /// `https://cyclonedx.org/bom`, the predicate type other tools sign CycloneDX documents with.
 pub(crate) const PREDICATE_TYPE: &str = "https://cyclonedx.org/bom";
+
+/// The format of one that we make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SbomFormat {
+    /// CycloneDX 1.6
+    #[default]
+    Cyclonedx,
+    /// SPDX 2.3
+    Spdx,
+}
 
 /// A bill of materials as it is stated.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +62,7 @@ impl Sbom {
         let stated = |member: &str| document.get(member).and_then(Value::as_str);
         let predicate_type = match (stated("bomFormat"), stated("spdxVersion")) {
             (Some("CycloneDX"), None) => PREDICATE_TYPE,
-            (None, Some("SPDX-2.3")) => "https://spdx.dev/Document/v2.3",
+            (None, Some("SPDX-2.3")) => spdx::PREDICATE_TYPE,
             (None, Some("SPDX-2.2")) => "https://spdx.dev/Document/v2.2",
             _ => return Err(unusable(&UnknownFormat)),
         };
@@ -302,7 +314,7 @@ fn serial_number(digest: Sha256Digest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn package(name: &str, source: Option<&str>) -> serde_json::Value {
@@ -335,7 +347,8 @@ mod tests {
         .unwrap()
     }
 
-    fn bom() -> Bom {
+    /// A package that uses three others.
+    pub(crate) fn bom() -> Bom {
         let metadata = metadata();
         let lock = "[[package]]\nname = \"used\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"0000000000000000000000000000000000000000000000000000000000000001\"\n";
         let lockfile = Lockfile::from_toml(lock).unwrap();

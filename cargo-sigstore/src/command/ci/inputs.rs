@@ -36,6 +36,8 @@ pub(super) enum Sbom {
     None,
     /// We make it.
     CycloneDx,
+    /// We make it, as SPDX.
+    Spdx,
     /// A file.
     File(PathBuf),
 }
@@ -100,7 +102,7 @@ impl Inputs {
             index: registry.and_then(|text| text.split_once('=').map(|(_, index)| index.to_owned())),
             trusted_publishing: trusted_publishing(text("trusted-publishing"))?,
             instance: text("instance").unwrap_or_else(|| "public-good".to_owned()),
-            sbom: sbom(text("sbom").as_deref())?,
+            sbom: sbom(text("sbom").as_deref()),
             predicate_type: text("predicate-type"),
             predicate_path: text("predicate-path"),
             policy: text("policy"),
@@ -222,16 +224,13 @@ fn trusted_publishing(text: Option<String>) -> Result<String, Failure> {
     }
 }
 
-fn sbom(text: Option<&str>) -> Result<Sbom, Failure> {
-    Ok(match text {
+fn sbom(text: Option<&str>) -> Sbom {
+    match text {
         None | Some("cyclonedx") => Sbom::CycloneDx,
         Some("none") => Sbom::None,
-        Some("spdx") => {
-            let failure = refused("sbom", "spdx", "none, cyclonedx, a path");
-            return Err(failure.hint("let another tool make it and give its path"));
-        }
+        Some("spdx") => Sbom::Spdx,
         Some(path) => Sbom::File(PathBuf::from(path)),
-    })
+    }
 }
 
 /// `{"NAME": "HEX"}`, as the output of the same name is written; `sha256:` may stand before the digits.
@@ -285,8 +284,8 @@ mod tests {
         assert!(command(Some("deploy")).is_err());
         assert!(trusted_publishing(Some("always".to_owned())).is_ok());
         assert!(trusted_publishing(Some("sometimes".to_owned())).is_err());
-        assert_eq!(sbom(Some("a.json")).unwrap(), Sbom::File(PathBuf::from("a.json")));
-        assert!(sbom(Some("spdx")).is_err());
+        assert_eq!(sbom(Some("a.json")), Sbom::File(PathBuf::from("a.json")));
+        assert_eq!((sbom(None), sbom(Some("spdx"))), (Sbom::CycloneDx, Sbom::Spdx));
     }
 
     #[test]

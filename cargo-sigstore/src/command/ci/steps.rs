@@ -102,8 +102,10 @@ impl Steps<'_> {
             (inputs.skip_existing, "--skip-existing"),
             (inputs.sbom == Sbom::None, "--no-sbom"),
         ];
-        if let Sbom::File(path) = &inputs.sbom {
-            words.push(format!("--sbom={}", path.display()));
+        match &inputs.sbom {
+            Sbom::File(path) => words.push(format!("--sbom={}", path.display())),
+            Sbom::Spdx => words.push("--sbom-format=spdx".to_owned()),
+            Sbom::CycloneDx | Sbom::None => {}
         }
         words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
         words.extend(self.identity_words());
