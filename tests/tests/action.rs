@@ -371,7 +371,11 @@ fn with_the_public_instance_statements_of_other_tools_are_files_too() {
     assert_eq!(published.json("published")[0]["cksum"], scene.published_digest());
     let bundles = published.outputs["bundle-paths"].lines();
     let all = bundles
-        .filter(|path| path.ends_with(".jsonl"))
+        .filter(|path| {
+            Path::new(path)
+                .extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
         .map(|path| read(Path::new(path)));
     let kinds = all.collect::<String>().lines().map(predicate_type).collect::<Vec<_>>();
     assert_eq!(
@@ -570,6 +574,33 @@ fn inputs_that_cannot_be_are_refused() {
     assert!(dry.files.text("GITHUB_STEP_SUMMARY").contains("Would be published"));
     assert!(scene.registry.uploads().is_empty());
     scene.step(scene.publishing(&[])).succeeded();
+}
+
+#[test]
+fn what_was_signed_before_a_failure_is_told_and_kept() {
+    let scene = Scene::open();
+    let write = |name: &str| scene.stage.write(name, name).expect("a file").display().to_string();
+    let files = [write("a.txt"), write("b.txt")];
+    let kept = scene.stage.path("kept").display().to_string();
+    let step = || {
+        let inputs = [
+            ("command", "sign"),
+            ("crate-files", &files.join("\n")),
+            ("output-dir", &kept),
+        ];
+        scene.step(scene.publishing(&inputs))
+    };
+    // Where the second bundle belongs is something else.
+    let obstacle = format!("{}.sigstore.json", files[1]);
+    std::fs::create_dir(&obstacle).expect("a folder");
+    let failed = step();
+    failed.refused(3, "file-write");
+    assert_eq!(failed.outputs["bundle-paths"], format!("{kept}/a.txt.sigstore.json"));
+    assert!(Path::new(&failed.outputs["bundle-paths"]).is_file());
+    assert!(failed.files.text("GITHUB_STEP_SUMMARY").contains("a.txt"));
+    std::fs::remove_dir(&obstacle).expect("a folder");
+    let done = step().succeeded();
+    assert_eq!(done.outputs["bundle-paths"].lines().count(), 2);
 }
 
 #[test]

@@ -217,8 +217,8 @@ impl Step {
     }
 }
 
-fn bearer() -> Option<String> {
-    Some(format!("Bearer {UPLOAD_TOKEN}"))
+fn bearer() -> String {
+    format!("Bearer {UPLOAD_TOKEN}")
 }
 
 #[test]
@@ -231,7 +231,12 @@ fn a_cancelled_job_gives_its_registry_token_back() {
         let early = step.registry.saw("DELETE");
         assert_eq!(early, None, "the token is needed until the upload ends");
         step.signal(signal);
-        assert_eq!(step.registry.await_request("DELETE", ""), bearer(), "{}", step.log());
+        assert_eq!(
+            step.registry.await_request("DELETE", ""),
+            Some(bearer()),
+            "{}",
+            step.log()
+        );
         assert_eq!(step.ended(), Some(false), "a cancelled step is no success");
         assert!(step.is_discreet(), "{}", step.log());
     }
@@ -243,7 +248,12 @@ fn a_job_that_is_cancelled_while_it_asks_for_a_token_gives_back_what_it_gets() {
     step.registry.await_request("POST", "").expect("it asks");
     step.signal("INT");
     step.registry.release();
-    assert_eq!(step.registry.await_request("DELETE", ""), bearer(), "{}", step.log());
+    assert_eq!(
+        step.registry.await_request("DELETE", ""),
+        Some(bearer()),
+        "{}",
+        step.log()
+    );
     assert_eq!(step.ended(), Some(false), "{}", step.log());
     assert_eq!(step.registry.saw("PUT"), None, "{}", step.log());
     assert!(step.is_discreet(), "{}", step.log());
@@ -255,7 +265,7 @@ fn a_job_that_has_given_its_token_back_can_still_be_cancelled() {
     let mut step = Step::start(registry, &["crockford", "telltale"]);
     let second = step.registry.await_request("GET", "/te/ll/telltale");
     second.unwrap_or_else(|| panic!("{}", step.log()));
-    assert_eq!(step.registry.saw("DELETE"), bearer(), "{}", step.log());
+    assert_eq!(step.registry.saw("DELETE"), Some(bearer()), "{}", step.log());
     step.signal("INT");
     assert_eq!(step.ended(), Some(false), "{}", step.log());
 }
@@ -273,7 +283,7 @@ fn a_token_that_the_registry_does_not_take_back_is_told() {
         };
         let mut step = Step::start(registry, &["crockford"]);
         assert_eq!(step.ended(), Some(true), "{}", step.log());
-        assert_eq!(step.registry.saw("DELETE"), bearer(), "{}", step.log());
+        assert_eq!(step.registry.saw("DELETE"), Some(bearer()), "{}", step.log());
         let words = format!(
             "could not be given back (the registry answers with status {}",
             revocation.as_u16()
@@ -318,7 +328,7 @@ fn a_registrys_words_are_no_commands_to_the_runner() {
         let command = line.trim_start().starts_with("::add-path") || line.trim_start().starts_with("::set-output");
         assert!(!command && !line.contains("##[group]"), "{log}");
     }
-    assert_eq!(step.registry.saw("DELETE"), bearer(), "{log}");
+    assert_eq!(step.registry.saw("DELETE"), Some(bearer()), "{log}");
 }
 
 const CANCELLED: &str = "\
@@ -392,7 +402,7 @@ fn a_cancelled_job_gives_its_registry_token_back_under_act() {
     sent.and_then(Outcome::success).expect("the signal is sent");
     let revoked = registry.await_request("DELETE", "");
     let ended = running.wait().expect("act ends");
-    assert_eq!(revoked, bearer(), "{}", log());
+    assert_eq!(revoked, Some(bearer()), "{}", log());
     assert!(!ended.success(), "a cancelled job is no success");
     assert!(!log().contains("a step after it ran\n  |"), "{}", log());
     assert!(!log().contains(UPLOAD_TOKEN), "{}", log());

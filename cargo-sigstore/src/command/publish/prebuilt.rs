@@ -122,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn files_are_read_into_the_order_of_their_dependencies() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [("a", "[dependencies]\nz = \"1\"\n"), ("z", "")].map(|(name, dependencies)| {
+            let path = folder.path().join(format!("{name}-1.0.0.crate"));
+            std::fs::write(&path, release(name, dependencies).file.bytes).unwrap();
+            path
+        });
+        let (expected, registry) = (ExpectedDigests::default(), Registry::crates_io());
+        let read = super::read(&paths, &expected, &registry, Options::default()).unwrap();
+        let order: Vec<&PathBuf> = read.iter().map(|release| &release.path).collect();
+        assert_eq!(order, [&paths[1], &paths[0]]);
+    }
+
+    #[test]
     fn circles_end() {
         let (a, b) = ("[dependencies]\nb = \"1\"\n", "[dependencies]\na = \"1\"\n");
         assert_eq!(order(&[("b", b), ("a", a)]), ["b", "a"]);
