@@ -3,7 +3,7 @@
 # binary whose SHA-256 stands there. The binary is hashed at every use, because a runner's tool cache outlives its jobs.
 set -euf
 umask 022
-part='' folder=''
+part='' folder='' child=''
 # A value in a workflow command, as the runner reads it: what looks like another command is none.
 escaped() { printf '%s' "$1" | awk '{ gsub(/%/, "%25"); gsub(/\r/, "%0D"); printf "%s%s", (NR > 1 ? "%0A" : ""), $0 }'; }
 # stop EXIT CODE WORDS: 1 looked and refused, 2 usage or configuration, 3 could not look.
@@ -12,6 +12,7 @@ stop() {
   exit "$1"
 }
 clean() {
+  [ -z "$child" ] || kill "$child" 2>/dev/null || :
   [ -z "$part" ] || rm -f "$part"
   [ -z "$folder" ] || rm -rf "$folder"
 }
@@ -20,11 +21,18 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 become() { exec "$1" sigstore ci; }
 sum() { if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -c1-64; }
+# A shell acts on a signal once the command before it has ended, but at once while it waits.
 fetch() {
   case $1 in https://* | http://127.0.0.1:*) ;; *) stop 2 action-url "$1 is no https address" ;; esac
   if command -v curl >/dev/null; then
-    curl --proto '=https,http' --proto-redir '=https' --tlsv1.2 -fsSL --retry 3 --max-time 300 -o "$2" "$1"
-  else wget -q -O "$2" "$1"; fi || stop 3 action-download "$1 cannot be downloaded"
+    curl --proto '=https,http' --proto-redir '=https' --tlsv1.2 -fsSL --retry 3 --max-time 300 -o "$2" "$1" &
+  else wget -q -O "$2" "$1" & fi
+  child=$!
+  wait "$child" || {
+    child=
+    stop 3 action-download "$1 cannot be downloaded"
+  }
+  child=
 }
 
 if [ -n "${CARGO_SIGSTORE_INPUT_BINARY:-}" ]; then
@@ -68,8 +76,11 @@ other=$folder/cargo-sigstore
 fetch "$base/v$wanted/$asset" "$other"
 fetch "$base/v$wanted/$asset.sigstore.json" "$other.sigstore.json"
 verdict=0
-(cd / && "$binary" sigstore verify "$other" --bundle "$other.sigstore.json" --trust "$RELEASE_TRUST" \
-  --certificate-identity "$RELEASE_WORKFLOW@refs/tags/v$wanted" --certificate-oidc-issuer "$RELEASE_ISSUER") || verdict=$?
+(cd / && exec "$binary" sigstore verify "$other" --bundle "$other.sigstore.json" --trust "$RELEASE_TRUST" \
+  --certificate-identity "$RELEASE_WORKFLOW@refs/tags/v$wanted" --certificate-oidc-issuer "$RELEASE_ISSUER") &
+child=$!
+wait "$child" || verdict=$?
+child=
 [ "$verdict" != 1 ] || stop 1 action-version "the release workflow did not sign version $wanted"
 [ "$verdict" = 0 ] || stop "$verdict" action-version "it cannot be told whether the release workflow signed version $wanted"
 chmod 755 "$other"

@@ -3,8 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -36,6 +39,8 @@ const ASSET: &str = if cfg!(target_arch = "aarch64") {
 struct Mirror {
     files: Arc<Mutex<Vec<(String, Bytes)>>>,
     requests: Arc<Mutex<Vec<String>>>,
+    /// Whether it never answers.
+    stalls: Arc<AtomicBool>,
 }
 
 impl Mirror {
@@ -57,6 +62,9 @@ impl Mirror {
 
 async fn answer(State(mirror): State<Mirror>, uri: Uri) -> Result<Bytes, StatusCode> {
     mirror.requests.lock().expect("a lock").push(uri.path().to_owned());
+    if mirror.stalls.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
     let files = mirror.files.lock().expect("a lock");
     let found = files.iter().find(|(path, _)| path == uri.path());
     found.map(|(_, bytes)| bytes.clone()).ok_or(StatusCode::NOT_FOUND)
@@ -115,8 +123,13 @@ impl Released {
         files
     }
 
-    /// `run.sh` with command `setup`.
+    /// `run.sh` with command `setup`, run to its end.
     fn setup(&self, inputs: &[(&str, &str)]) -> (Outcome, RunnerFiles) {
+        let (mut command, files) = self.command(inputs);
+        (run(&mut command, LIMIT).expect("it runs"), files)
+    }
+
+    fn command(&self, inputs: &[(&str, &str)]) -> (Command, RunnerFiles) {
         let files = RunnerFiles::new(self.stage.path("runner")).expect("files");
         let mut command = Command::new("sh");
         command
@@ -130,7 +143,7 @@ impl Released {
             command.env(variable(name), value);
         }
         files.give(&mut command);
-        (run(&mut command, LIMIT).expect("it runs"), files)
+        (command, files)
     }
 }
 
@@ -258,6 +271,40 @@ fn another_version_must_be_signed_by_the_release_workflow() {
             outcome.said()
         );
     }
+}
+
+#[test]
+fn a_job_that_is_cancelled_while_it_downloads_ends_and_leaves_nothing() {
+    for signal in ["INT", "TERM"] {
+        let released = Released::new();
+        released.mirror.stalls.store(true, Ordering::SeqCst);
+        let (mut command, _) = released.command(&[]);
+        let mut step = command.spawn().expect("it starts");
+        // Sooner than curl gives up.
+        let within = |mut is_so: Box<dyn FnMut() -> bool + '_>| {
+            let deadline = Instant::now() + Duration::from_mins(2);
+            while Instant::now() < deadline {
+                if is_so() {
+                    return true;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            false
+        };
+        assert!(
+            within(Box::new(|| released.mirror.requests() == 1)),
+            "nothing is asked for"
+        );
+        let kill = run(Command::new("kill").args(["-s", signal, &step.id().to_string()]), LIMIT);
+        kill.and_then(Outcome::success).expect("the signal is sent");
+        let ended = within(Box::new(|| step.try_wait().expect("a process").is_some()));
+        if !ended {
+            step.kill().expect("it is killed");
+        }
+        assert!(ended, "{signal} did not end it");
+        assert_eq!(released.left(), Vec::<PathBuf>::new(), "something was left behind");
+    }
+    assert_eq!(Released::new().setup(&[]).0.code, Some(0));
 }
 
 /// What a workflow passes on from an issue or a branch's name may hold line breaks.
