@@ -12,30 +12,25 @@ fn cache() -> PathBuf {
     home.unwrap_or_default().join("registry/cache")
 }
 
-/// Name, version and checksum of each registry crate in this workspace's lock file.
-fn locked() -> Vec<(String, String, String)> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
-    let lock: toml::Table = text.parse().unwrap();
-    let packages = lock["package"].as_array().unwrap();
-    let of = |package: &toml::Value, key: &str| Some(package.get(key)?.as_str()?.to_owned());
-    let crates = packages
-        .iter()
-        .filter_map(|package| Some((of(package, "name")?, of(package, "version")?, of(package, "checksum")?)));
-    crates.collect()
-}
-
 #[test]
 fn honest_archives_are_read_and_their_manifests_agree_with_their_names() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
+    let lock: toml::Table = text.parse().unwrap();
+    // Those of registries have a checksum.
+    let locked = lock["package"].as_array().unwrap().iter().filter_map(|package| {
+        let of = |key: &str| package.get(key)?.as_str();
+        Some((of("name")?, of("version")?, of("checksum")?))
+    });
     let registries = std::fs::read_dir(cache()).expect("cargo has a cache: it built this test from it");
     let folders: Vec<PathBuf> = registries.map(|registry| registry.unwrap().path()).collect();
     let (mut read, mut refused) = (0_usize, Vec::new());
     let (mut compared, mut departed) = (0_usize, Vec::new());
-    for (name, version, checksum) in &locked() {
+    for (name, version, checksum) in locked {
         let stem = format!("{name}-{version}");
         // Whatever else is in the cache, and crates of other platforms, are somebody else's.
         let cached = folders.iter().find_map(|folder| {
             let bytes = std::fs::read(folder.join(format!("{stem}.crate"))).ok()?;
-            (hex::encode(Sha256::digest(&bytes)) == *checksum).then_some(bytes)
+            (hex::encode(Sha256::digest(&bytes)) == checksum).then_some(bytes)
         });
         let Some(bytes) = cached else {
             continue;

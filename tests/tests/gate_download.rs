@@ -88,7 +88,7 @@ fn restart(scene: &mut Gatehouse) {
 fn an_upload_that_the_registry_rejects_changes_no_download() {
     let mut scene = open(EVERYBODY);
     let small = published(&scene);
-    let large = with_file(&small, "large", &[7; 400_000]);
+    let large = with_file(&small, "large", &vec![7; 400_000]);
     for honest in [small, large] {
         scene.registry.replace("crockford", "0.3.1", &honest, true);
         restart(&mut scene);
@@ -116,7 +116,7 @@ fn an_upload_that_the_registry_rejects_changes_no_download() {
 #[test]
 fn other_bytes_of_a_large_archive_are_named_at_the_second_try() {
     let scene = open(EVERYBODY);
-    let honest = with_file(&published(&scene), "large", &[7; 400_000]);
+    let honest = with_file(&published(&scene), "large", &vec![7; 400_000]);
     scene.registry.replace("crockford", "0.3.1", &honest, true);
     for _ in 0..2 {
         assert!(download(&scene).is_some_and(|answer| answer.body == honest));

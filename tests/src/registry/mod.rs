@@ -29,7 +29,10 @@ pub struct Registry {
 
 /// How a registry behaves.
 #[derive(Clone, Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a way to behave, and any may be combined")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a way to behave, and any may be combined"
+)]
 pub struct Options {
     /// Whether index and downloads need the token too.
     pub auth_required: bool,
