@@ -89,6 +89,26 @@ fn nobody_is_led_past_the_gate() {
     }
 }
 
+#[test]
+fn an_upload_is_not_led_past_the_gate_either() {
+    let scene = open(|_| Setting::policy(EVERYBODY));
+    let project = scene.project("crockford");
+    let elsewhere = format!("{}/api/v1/crates/elsewhere", scene.registry.url());
+    scene
+        .registry
+        .change(|options| options.uploads_lead_to = Some(elsewhere));
+    let led = scene.publish(&project);
+    assert!(led.stderr.contains("takes uploads elsewhere"), "{}", led.said());
+    let asked = scene.registry.requests();
+    assert!(
+        !asked.iter().any(|request| request.path.ends_with("/elsewhere")),
+        "{asked:?}"
+    );
+    scene.registry.change(|options| options.uploads_lead_to = None);
+    let published = scene.publish(&project);
+    assert_eq!(published.code, Some(0), "{}", published.said());
+}
+
 /// As kellnr behind a gate is set up: its own `config.json` names the gate, and its index is below its web API.
 #[test]
 fn a_registry_that_names_the_gate_works_behind_it_under_its_own_paths() {

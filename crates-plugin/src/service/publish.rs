@@ -144,6 +144,14 @@ async fn forward(
         Ok(answer) => answer,
         Err(error) => return unavailable(&error),
     };
+    if answer.status().is_redirection() {
+        // A client that followed it would upload past the gate; whether anything was uploaded is not said.
+        tracing::error!(
+            status = answer.status().as_u16(),
+            "the registry takes uploads elsewhere"
+        );
+        return errors(StatusCode::BAD_GATEWAY, MOVED);
+    }
     let (mut status, mut kept) = (answer.status(), end_to_end(answer.headers()));
     let mut bytes = match read_bounded(answer, ANSWER_BYTES).await {
         Ok(bytes) => bytes,
@@ -275,6 +283,7 @@ fn no_api() -> Finding {
     }
 }
 
+const MOVED: &str = "the registry behind the gate takes uploads elsewhere\nhint: its operator names that address as `api` in the registry's config.json";
 /// Metadata of at most 1 MiB and two lengths.
 const REQUEST_OVERHEAD: usize = (1 << 20) + 8;
 const ANSWER_BYTES: usize = 1 << 20;

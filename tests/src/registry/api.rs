@@ -53,6 +53,10 @@ pub(super) async fn publish(Shared(state): Shared<Arc<State>>, headers: HeaderMa
     if !state.knows(&headers) {
         return refuse(StatusCode::FORBIDDEN, "this token may not publish");
     }
+    let elsewhere = state.lock().options.uploads_lead_to.clone();
+    if let Some(place) = elsewhere {
+        return (StatusCode::TEMPORARY_REDIRECT, [("location", place)]).into_response();
+    }
     let Some((metadata, archive)) = split(&body) else {
         return refuse(StatusCode::BAD_REQUEST, "the body is not a publish request");
     };

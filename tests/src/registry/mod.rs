@@ -50,6 +50,8 @@ pub struct Options {
     pub origin: Option<String>,
     /// Where requests for the index are sent instead, by a redirect: this, and the path below the index. Nowhere when empty.
     pub index_leads_to: Option<String>,
+    /// Where uploads are sent instead, by a redirect.
+    pub uploads_lead_to: Option<String>,
     /// Whether downloads wait until this is false again.
     pub holds_downloads: bool,
     /// Index files as they are answered, by the crate's name, whatever was published.
