@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use axum::{Router, http::StatusCode};
+use serde_json::Value;
 use tests::{
     Gatehouse, Issuer,
     gatehouse::{EVERYBODY, Setting, only_ferris},
@@ -13,6 +14,7 @@ use tests::{
     run::Outcome,
     service::Service,
 };
+use verify::Sha256Digest;
 
 fn open(setting: impl FnOnce(&Issuer) -> Setting) -> Gatehouse {
     Gatehouse::open(Path::new(env!("CARGO_BIN_EXE_sandbox")), setting).expect("a gate")
@@ -206,6 +208,29 @@ fn a_store_that_answers_something_else_has_not_said_that_it_has_nothing() {
         assert!(published.stderr.contains("deferred: "), "{}", published.said());
         assert_eq!(get(&scene, "/readyz").status, 503, "{status} {body}");
     }
+}
+
+/// `config.json` may name the gate for evidence, so publishers bring theirs there.
+#[test]
+fn evidence_is_stored_through_the_gate() {
+    let scene = open(|issuer| Setting::policy(only_ferris(issuer)));
+    let published = scene.sigstore_publish(&scene.project("crockford"), "ferris/crockford");
+    assert_eq!(published.code, Some(0), "{}", published.said());
+    let archive = scene.registry.version("crockford", "0.3.1").expect("published").bytes;
+    let digest = Sha256Digest::of(&archive);
+    let found = get(&scene, &format!("/api/v1/attestations/sha256:{digest}")).json();
+    let mut bundle = found["attestations"][0]["bundle"].clone();
+    let url = format!("{}/api/v1/attestations", scene.gate.url());
+    let store = |bundle: &Value| http::post_json(&url, bundle).expect("an answer");
+    let stored = store(&bundle);
+    assert!(matches!(stored.status, 200 | 201), "{}", stored.text());
+    let digests = stored.json()["digests"].to_string();
+    assert!(digests.contains(&digest.to_string()), "{digests}");
+    bundle["dsseEnvelope"]["signatures"][0]["sig"] = "AAAA".into();
+    let refused = store(&bundle);
+    assert_eq!(refused.status, 400, "the store's own word: {}", refused.text());
+    let asked = scene.registry.requests();
+    assert!(!asked.iter().any(|request| request.path.contains("attestations")));
 }
 
 /// A registry that cannot be asked is told of in words where cargo prints the body as it is, and as JSON where cargo reads that.
